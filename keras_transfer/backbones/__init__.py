@@ -1,0 +1,1 @@
+"""A handle in, a pretrained keras.Model out."""

@@ -1,0 +1,120 @@
+"""From a handle to a backbone: the only place that knows which module serves which scheme."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+from typing import Any
+
+import keras
+
+from keras_transfer.backbones.info import BackboneInfo
+
+# scheme -> module with `load(name, input_shape, weights)` and `describe()`; "" is what ships.
+# Modules are named, not imported, so that a heavy library loads on first use.
+_LOADERS = {
+    "": "keras_transfer.backbones.efficientnet_lite",
+    "applications": "keras_transfer.backbones.applications",
+}
+
+
+def load_backbone(
+    handle: str,
+    *,
+    input_shape: tuple[int | None, ...] | None = None,
+    weights: str | os.PathLike[str] | None = "pretrained",
+) -> keras.Model:
+    """Loads a backbone as a plain Keras model from pixels to a feature map.
+
+    The preprocessing that the weights were trained with is part of the model, so it always
+    takes RGB pixels from 0 to 255, `uint8` or float. BatchNorm layers follow the usual Keras
+    rules; strategies such as `kx.FeatureExtraction` freeze them on purpose.
+
+    Args:
+        handle: str. `"efficientnet_lite0"` (weights ship with the package) or
+            `"applications://NAME"` for a network of `keras.applications`; see
+            `kx.list_backbones()`. Case does not matter.
+        input_shape: tuple `(height, width, 3)` in pixels. Defaults to the size that the weights
+            were trained at. Height and width may be `None` for pictures of any size.
+        weights: `"pretrained"` for the ImageNet weights, `None` for random ones, or the path of
+            a weights file (`.weights.h5`, `.h5`; `.npz` for EfficientNet-Lite0).
+
+    Returns:
+        A functional `keras.Model`: `(batch, height, width, 3)` float32 pixels to
+        `(batch, height / 32, width / 32, channels)` features (the stride is the network's own).
+
+    Raises:
+        ValueError: if the handle is unknown (the nearest ones are named), the input shape is not
+            `(height, width, 3)`, or the weights do not fit.
+        FileNotFoundError: if `weights` is a path where no file lies.
+        ConnectionError: if pretrained weights are not on this machine and cannot be downloaded.
+
+    Example:
+
+    >>> import keras_transfer as kx
+    >>> backbone = kx.load_backbone("efficientnet_lite0", input_shape=(64, 64, 3))
+    >>> backbone.output_shape
+    (None, 2, 2, 1280)
+    """
+    scheme, name = _resolve(handle)
+    _check_input_shape(input_shape)
+    if weights not in (None, "pretrained") and not os.path.isfile(weights):  # type: ignore[arg-type]
+        raise FileNotFoundError(
+            "Expected `weights` to be 'pretrained', None or the path of a weights file. "
+            f"Received: weights={weights!r}, where no file lies."
+        )
+    return _module(scheme).load(name, input_shape, weights)
+
+
+def list_backbones() -> list[BackboneInfo]:
+    """Lists the backbones that `kx.load_backbone` builds by name.
+
+    Nothing is built or downloaded; the figures come from tables that the tests hold true.
+
+    Returns:
+        A list of `BackboneInfo`, with `handle`, `parameters`, `input_size`, `feature_width` and
+        `on_this_machine`, the bundled backbone first.
+
+    Example:
+
+    >>> import keras_transfer as kx
+    >>> kx.list_backbones()[0].handle
+    'efficientnet_lite0'
+    """
+    return [info for scheme in _LOADERS for info in _module(scheme).describe()]
+
+
+def _module(scheme: str) -> Any:
+    return importlib.import_module(_LOADERS[scheme])
+
+
+def _resolve(handle: str) -> tuple[str, str]:
+    known = {info.handle.lower(): info.handle for info in list_backbones()}
+    found = known.get(handle.strip().lower())
+    if found is None:
+        raise ValueError(
+            f"Expected a known backbone handle. {_suggestion(handle.lower(), known)} "
+            f"`kx.list_backbones()` lists all of them. Received: handle={handle!r}."
+        )
+    scheme, _, name = found.rpartition("://")
+    return scheme, name
+
+
+def _suggestion(handle: str, known: dict[str, str]) -> str:
+    """Compares without the scheme too, so that "resnet50" finds "applications://ResNet50"."""
+    names = {key.rpartition("://")[2]: full for key, full in known.items()}
+    near = difflib.get_close_matches(handle.rpartition("://")[2], names, n=3, cutoff=0.5)
+    return f"The nearest are {', '.join(names[n] for n in near)}." if near else "None is near."
+
+
+def _check_input_shape(input_shape: tuple[int | None, ...] | None) -> None:
+    if input_shape is None:
+        return
+    sizes = tuple(input_shape)[:2]
+    good = len(input_shape) == 3 and input_shape[2] == 3
+    if not good or any(size is not None and size < 32 for size in sizes):
+        raise ValueError(
+            "Expected `input_shape` to be (height, width, 3) with height and width of at least "
+            f"32 pixels or None. Received: input_shape={input_shape}."
+        )

@@ -1,0 +1,123 @@
+"""Train, validation and test data with what they have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from keras_transfer.data.resizing import Resize
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Datasets of batches `(pictures, labels)`, ready for `fit` and `evaluate`.
+
+    Attributes:
+        train: tf.data.Dataset. Pictures float32 `(batch, height, width, 3)` from 0 to 255;
+            labels int32 `(batch,)`. Shuffled anew each epoch, the same way for the same seed.
+        validation: tf.data.Dataset, or None where there is none. In a fixed order.
+        test: tf.data.Dataset, or None where there is none. In a fixed order.
+        class_names: list of str. The name of each label; empty for numbers to be predicted.
+        image_size: tuple (height, width) in pixels.
+        resize: "stretch", "crop" or "pad": how pictures were brought to `image_size`. Pass it to
+            `kx.export` where the model was not trained by `kx.fine_tune`.
+    """
+
+    train: tf.data.Dataset
+    validation: tf.data.Dataset | None
+    test: tf.data.Dataset | None
+    class_names: list[str]
+    image_size: tuple[int, int]
+    resize: Resize = "stretch"
+
+
+def stratified_indices(
+    labels: np.ndarray, class_names: Sequence[str], fractions: dict[str, float], seed: int
+) -> dict[str, np.ndarray]:
+    """Divides examples into "train" and the named parts, each with the classes in proportion.
+
+    Args:
+        labels: int array `(n,)`. Without class names any array `(n, ...)`: a plain random split.
+        class_names: the name of each label, for the error messages.
+        fractions: the share of all examples that each part other than "train" gets, 0 to 1.
+        seed: int. The same seed gives the same split.
+
+    Returns:
+        For each part, the indices of its examples in ascending order. A part with a share of 0
+        is left out.
+
+    Raises:
+        ValueError: if the shares leave nothing for training, or a class has too few examples.
+
+    Example:
+
+    >>> parts = stratified_indices(np.array([0] * 4 + [1] * 4), "ab", {"test": 0.5}, seed=0)
+    >>> np.bincount(parts["test"] // 4).tolist()
+    [2, 2]
+    """
+    if min(fractions.values()) < 0 or sum(fractions.values()) >= 1:
+        raise ValueError(
+            "Expected the shares of validation and test data to be at least 0 and to leave "
+            f"something for training. Received: {fractions}."
+        )
+    parts, rest, left = {}, np.arange(len(labels)), 1.0
+    for part, fraction in fractions.items():
+        if fraction:
+            rest, chosen = _split(rest, labels, class_names, fraction / left, seed)
+            parts[part], left = np.sort(chosen), left - fraction
+    return {"train": rest, **parts}
+
+
+def _split(
+    indices: np.ndarray, labels: np.ndarray, class_names: Sequence[str], fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.model_selection import train_test_split
+
+    chosen = labels[indices]
+    if class_names:
+        counts = np.bincount(chosen, minlength=len(class_names))
+        _check_counts(counts, class_names, fraction)
+    rest, part = train_test_split(
+        indices, test_size=fraction, random_state=seed, stratify=chosen if class_names else None
+    )
+    return np.sort(rest), part
+
+
+def _check_counts(counts: np.ndarray, class_names: Sequence[str], fraction: float) -> None:
+    few = {name: int(n) for name, n in zip(class_names, counts, strict=True) if n < 2}
+    if few:
+        raise ValueError(
+            "Expected at least 2 examples of each class, to have some on both sides of the "
+            f"split: add examples or remove the class. Received: {few}."
+        )
+    part = int(np.ceil(counts.sum() * fraction))
+    if min(part, counts.sum() - part) < len(class_names):
+        raise ValueError(
+            f"Expected each part to hold at least one example of each of the {len(class_names)} "
+            "classes: add examples or choose other shares. "
+            f"Received: {counts.sum()} examples, of which {part} are to be split off."
+        )
+
+
+def batches(
+    examples: tf.data.Dataset,
+    load: Callable[..., tuple[tf.Tensor, tf.Tensor]],
+    *,
+    batch_size: int,
+    shuffle_seed: int | None = None,
+) -> tf.data.Dataset:
+    """The one pipeline: shuffle what is small, load in parallel, batch, prefetch.
+
+    Args:
+        examples: tf.data.Dataset of known length, of what is cheap to shuffle (paths, indices).
+        load: maps one element to `(picture, label)`, in TensorFlow ops.
+        batch_size: int, at least 1. The last batch of an epoch may be smaller.
+        shuffle_seed: int, or None to keep the order.
+    """
+    if shuffle_seed is not None:
+        examples = examples.shuffle(int(examples.cardinality()), seed=shuffle_seed)
+    loaded = examples.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return loaded.batch(batch_size).prefetch(tf.data.AUTOTUNE)

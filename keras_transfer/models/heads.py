@@ -1,0 +1,57 @@
+"""From a feature map to the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import keras
+
+Pooling = Literal["avg", "max", "avgmax"]
+
+
+def pool(features: keras.KerasTensor, pooling: Pooling) -> keras.KerasTensor:
+    """Pools a feature map over its places; features that are vectors already pass through."""
+    if pooling not in get_args(Pooling):
+        raise ValueError(
+            f"Expected `pooling` to be one of {get_args(Pooling)}. Received: pooling={pooling!r}."
+        )
+    if len(features.shape) == 2:
+        return features
+    if len(features.shape) != 4:
+        raise ValueError(
+            "Expected a backbone that gives (batch, height, width, channels) or (batch, channels). "
+            f"Received: {features.shape}."
+        )
+    pooled = []
+    if pooling != "max":
+        pooled.append(keras.layers.GlobalAveragePooling2D(name="average_pooling")(features))
+    if pooling != "avg":
+        pooled.append(keras.layers.GlobalMaxPooling2D(name="max_pooling")(features))
+    return pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="pooling")(pooled)
+
+
+def dense_head(
+    features: keras.KerasTensor,
+    units: int,
+    *,
+    hidden: Sequence[int],
+    dropout: float,
+    output_name: str,
+) -> keras.KerasTensor:
+    """Hidden dense layers with ReLU, dropout before every dense layer, linear float32 outputs."""
+    if any(width < 1 for width in hidden):
+        raise ValueError(f"Expected `hidden` to hold layer widths of at least 1. Received: {hidden}.")
+    x = features
+    for number, width in enumerate(hidden, start=1):
+        x = _dropout(x, dropout, f"dropout_{number}")
+        x = keras.layers.Dense(width, activation="relu", name=f"hidden_{number}")(x)
+    x = _dropout(x, dropout, "dropout")
+    # float32 under any dtype policy: losses and TF Serving's REST API need it.
+    return keras.layers.Dense(units, dtype="float32", name=output_name)(x)
+
+
+def _dropout(x: keras.KerasTensor, rate: float, name: str) -> keras.KerasTensor:
+    if not 0 <= rate < 1:
+        raise ValueError(f"Expected `dropout` to be at least 0 and less than 1. Received: {rate}.")
+    return keras.layers.Dropout(rate, name=name)(x) if rate else x

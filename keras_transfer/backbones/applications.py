@@ -42,8 +42,12 @@ _APPLICATIONS = (
     _Application("ConvNeXtLarge", "inside", 224, 196_230_336, 1536, "convnext_large_notop.h5"),
     _Application("ConvNeXtXLarge", "inside", 224, 348_147_968, 2048, "convnext_xlarge_notop.h5"),
     _Application("DenseNet121", "torch", 224, 7_037_504, 1024, f"densenet121_{_ORDERING}_notop.h5"),
-    _Application("DenseNet169", "torch", 224, 12_642_880, 1664, f"densenet169_{_ORDERING}_notop.h5"),
-    _Application("DenseNet201", "torch", 224, 18_321_984, 1920, f"densenet201_{_ORDERING}_notop.h5"),
+    _Application(
+        "DenseNet169", "torch", 224, 12_642_880, 1664, f"densenet169_{_ORDERING}_notop.h5"
+    ),
+    _Application(
+        "DenseNet201", "torch", 224, 18_321_984, 1920, f"densenet201_{_ORDERING}_notop.h5"
+    ),
     _Application("EfficientNetB0", "inside", 224, 4_049_571, 1280, "efficientnetb0_notop.h5"),
     _Application("EfficientNetB1", "inside", 240, 6_575_239, 1280, "efficientnetb1_notop.h5"),
     _Application("EfficientNetB2", "inside", 260, 7_768_569, 1408, "efficientnetb2_notop.h5"),
@@ -60,7 +64,12 @@ _APPLICATIONS = (
     _Application("EfficientNetV2M", "inside", 480, 53_150_388, 1280, "efficientnetv2-m_notop.h5"),
     _Application("EfficientNetV2L", "inside", 480, 117_746_848, 1280, "efficientnetv2-l_notop.h5"),
     _Application(
-        "InceptionResNetV2", "tf", 299, 54_336_736, 1536, f"inception_resnet_v2_{_ORDERING}_notop.h5"
+        "InceptionResNetV2",
+        "tf",
+        299,
+        54_336_736,
+        1536,
+        f"inception_resnet_v2_{_ORDERING}_notop.h5",
     ),
     _Application("InceptionV3", "tf", 299, 21_802_784, 2048, f"inception_v3_{_ORDERING}_notop.h5"),
     _Application("MobileNet", "tf", 224, 3_228_864, 1024, "mobilenet_1_0_224_tf_no_top.h5"),
@@ -147,6 +156,8 @@ def _preprocess(pixels: keras.KerasTensor, mode: str) -> keras.KerasTensor:
     """Float32 under any dtype policy: half precision cannot hold resized pixels exactly."""
     if mode == "inside":
         return pixels
+    scale: float | list[float]
+    offset: float | list[float]
     if mode == "tf":
         scale, offset = 1 / 127.5, -1.0
     elif mode == "torch":

@@ -51,7 +51,9 @@ def load(name: str, input_shape: tuple[int | None, ...] | None, weights: Any) ->
 
 def _build(input_shape: tuple[int | None, ...], name: str) -> keras.Model:
     pixels = keras.Input(input_shape, name="pixels", dtype="float32")
-    x = keras.layers.Rescaling(1 / 128, offset=-127 / 128, name="rescaling", dtype="float32")(pixels)
+    x = keras.layers.Rescaling(1 / 128, offset=-127 / 128, name="rescaling", dtype="float32")(
+        pixels
+    )
     x = keras.layers.Conv2D(
         STEM_FILTERS, 3, strides=2, padding="same", use_bias=False, name="stem_conv"
     )(x)
@@ -102,7 +104,9 @@ def _load_arrays(model: keras.Model, path: pathlib.Path) -> None:
         ) from error
     with arrays:
         for layer in model.layers:
-            layer.set_weights([_array(arrays, f"{layer.name}/{v.name}", v, path) for v in layer.weights])
+            layer.set_weights(
+                [_array(arrays, f"{layer.name}/{v.name}", v, path) for v in layer.weights]
+            )
 
 
 def _array(arrays: Any, key: str, variable: keras.Variable, path: pathlib.Path) -> np.ndarray:

@@ -59,7 +59,7 @@ def load_backbone(
     """
     scheme, name = _resolve(handle)
     _check_input_shape(input_shape)
-    if weights not in (None, "pretrained") and not os.path.isfile(weights):  # type: ignore[arg-type]
+    if weights not in (None, "pretrained") and not os.path.isfile(weights):
         raise FileNotFoundError(
             "Expected `weights` to be 'pretrained', None or the path of a weights file. "
             f"Received: weights={weights!r}, where no file lies."

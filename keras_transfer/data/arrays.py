@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_transfer.data.resizing import Resize, check_resize, resize_picture
-from keras_transfer.data.splits import Splits, batches, stratified_indices
+from keras_transfer.data.resizing import Resize, check_resize
+from keras_transfer.data.splits import Splits, make_splits, stratified_indices
 
 
 def arrays(
@@ -60,28 +60,23 @@ def arrays(
     x, (labels, names) = _pictures(x), _labels(np.asarray(y), class_names)
     if len(x) != len(labels):
         raise ValueError(
-            f"Expected as many labels as pictures. Received: {len(x)} pictures, {len(labels)} labels."
+            f"Expected as many pictures as labels. Received: {len(x)} and {len(labels)}."
         )
-    size = tuple(image_size or x.shape[1:3])
     shares = {"test": test_split, "validation": validation_split}
     stratify = names if labels.dtype == np.int32 and labels.ndim == 1 else ()
     parts = stratified_indices(labels, stratify, shares, seed)
-
-    def load(picture: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        picture = tf.broadcast_to(picture, [*x.shape[1:3], 3])
-        return resize_picture(picture, size, resize), label
-
-    datasets = {
-        part: batches(
-            tf.data.Dataset.from_tensor_slices((x[chosen], labels[chosen])),
-            load,
-            batch_size=batch_size,
-            shuffle_seed=seed if part == "train" else None,
-        )
-        for part, chosen in parts.items()
-    }
-    return Splits(
-        datasets["train"], datasets.get("validation"), datasets.get("test"), names, size, resize
+    rgb = [*x.shape[1:3], 3]
+    return make_splits(
+        {
+            part: tf.data.Dataset.from_tensor_slices((x[chosen], labels[chosen]))
+            for part, chosen in parts.items()
+        },
+        lambda picture, label: (tf.broadcast_to(picture, rgb), label),
+        class_names=names,
+        image_size=image_size or x.shape[1:3],
+        resize=resize,
+        batch_size=batch_size,
+        seed=seed,
     )
 
 

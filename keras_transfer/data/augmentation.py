@@ -53,4 +53,6 @@ def augmentation(
         keras.layers.RandomContrast(0.2, value_range=(0, 255), seed=seed),
     ]
     chosen = {"none": [], "light": layers[:3], "standard": layers}[strength]
-    return keras.Sequential([keras.Input((*image_size, 3)), *chosen], name=f"augmentation_{strength}")
+    return keras.Sequential(
+        [keras.Input((*image_size, 3)), *chosen], name=f"augmentation_{strength}"
+    )

@@ -11,12 +11,23 @@ import tensorflow as tf
 
 from keras_transfer.data.decoding import decode_picture
 from keras_transfer.data.readable import readable_pictures
-from keras_transfer.data.resizing import Resize, check_resize, resize_picture
-from keras_transfer.data.splits import Splits, batches, stratified_indices
+from keras_transfer.data.resizing import Resize, check_resize
+from keras_transfer.data.splits import Splits, make_splits, stratified_indices
 
 # The second group cannot be read; it is named in the report rather than passed over in silence.
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ""}
-FOREIGN_SUFFIXES = {".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".ico"}
+FOREIGN_SUFFIXES = {
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jp2",
+    ".jxl",
+    ".svg",
+    ".ico",
+}
 _PART_FOLDERS = {
     "train": ("train",),
     "validation": ("validation", "valid", "val"),
@@ -73,7 +84,9 @@ def image_folder(
     >>> data.class_names[:3]
     ['activities', 'animals_nature', 'food_drink']
     """
-    _check_settings(image_size, batch_size, resize, on_error)
+    check_resize(resize)
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"Expected `on_error` to be 'raise' or 'skip'. Received: {on_error!r}.")
     folders = _part_folders(pathlib.Path(path))
     class_names = _common_class_names(folders)
     files = {part: _files(folder, class_names) for part, folder in folders.items()}
@@ -88,25 +101,14 @@ def image_folder(
     else:
         files["train"] = (paths, labels)
 
-    def load(file: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return resize_picture(decode_picture(tf.io.read_file(file)), image_size, resize), label
-
-    datasets = {
-        part: batches(
-            tf.data.Dataset.from_tensor_slices(examples),
-            load,
-            batch_size=batch_size,
-            shuffle_seed=seed if part == "train" else None,
-        )
-        for part, examples in files.items()
-    }
-    return Splits(
-        datasets["train"],
-        datasets.get("validation"),
-        datasets.get("test"),
-        class_names,
-        tuple(image_size),
-        resize,
+    return make_splits(
+        {part: tf.data.Dataset.from_tensor_slices(pair) for part, pair in files.items()},
+        lambda file, label: (decode_picture(tf.io.read_file(file)), label),
+        class_names=class_names,
+        image_size=image_size,
+        resize=resize,
+        batch_size=batch_size,
+        seed=seed,
     )
 
 
@@ -119,20 +121,6 @@ def picture_files(folder: pathlib.Path) -> list[pathlib.Path]:
         and not any(piece.startswith(".") for piece in file.relative_to(folder).parts)
         and file.is_file()
     ]
-
-
-def _check_settings(
-    image_size: tuple[int, int], batch_size: int, resize: str, on_error: str
-) -> None:
-    check_resize(resize)
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"Expected `on_error` to be 'raise' or 'skip'. Received: {on_error!r}.")
-    if len(image_size) != 2 or min(image_size) < 1:
-        raise ValueError(
-            f"Expected `image_size` to be (height, width) in pixels. Received: {image_size}."
-        )
-    if batch_size < 1:
-        raise ValueError(f"Expected `batch_size` to be at least 1. Received: {batch_size}.")
 
 
 def _part_folders(root: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -149,7 +137,9 @@ def _part_folders(root: pathlib.Path) -> dict[str, pathlib.Path]:
 
 def _class_names(folder: pathlib.Path) -> list[str]:
     return sorted(
-        child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
+        child.name
+        for child in folder.iterdir()
+        if child.is_dir() and not child.name.startswith(".")
     )
 
 

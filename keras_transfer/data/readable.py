@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -42,7 +43,7 @@ def readable_pictures(parts: dict[str, Examples], *, on_error: str) -> dict[str,
         UnreadablePicturesError: if there are unreadable pictures and `on_error="raise"`.
     """
     paths = np.concatenate([paths for paths, _ in parts.values()])
-    reasons = {path: _reason(path) for path in paths[~_decodable(paths)]}
+    reasons = unreadable_reasons(paths)
     if reasons and on_error == "raise":
         raise UnreadablePicturesError(reasons)
     if reasons:
@@ -52,6 +53,12 @@ def readable_pictures(parts: dict[str, Examples], *, on_error: str) -> dict[str,
         for part, (paths, labels) in parts.items()
         for keep in [np.array([path not in reasons for path in paths], bool)]
     }
+
+
+def unreadable_reasons(paths: Sequence[str] | np.ndarray) -> dict[str, str]:
+    """Decodes every picture once; why each one that fails does, in words."""
+    files = np.asarray(paths, dtype=object)
+    return {file: _reason(file) for file in files[~_decodable(files)]}
 
 
 def _decodable(paths: np.ndarray) -> np.ndarray:

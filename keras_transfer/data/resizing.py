@@ -64,4 +64,6 @@ def _crop(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
 
 def _fit(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     scale = tf.reduce_min(tf.constant(size, tf.float32) / _shape(image))
-    return tf.clip_by_value(tf.cast(tf.round(_shape(image) * scale), tf.int32), 1, tf.constant(size))
+    return tf.clip_by_value(
+        tf.cast(tf.round(_shape(image) * scale), tf.int32), 1, tf.constant(size)
+    )

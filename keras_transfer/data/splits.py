@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from keras_transfer.data.resizing import Resize
+from keras_transfer.data.resizing import Resize, resize_picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +22,9 @@ class Splits:
         test: tf.data.Dataset, or None where there is none. In a fixed order.
         class_names: list of str. The name of each label; empty for numbers to be predicted.
         image_size: tuple (height, width) in pixels.
-        resize: "stretch", "crop" or "pad": how pictures were brought to `image_size`. Pass it to
-            `kx.export` where the model was not trained by `kx.fine_tune`.
+        resize: "stretch", "crop" or "pad": how pictures were brought to `image_size`.
+            `kx.fine_tune` and `kx.evaluate` note it on the model for `kx.export`; pass it there
+            where a model saw neither.
     """
 
     train: tf.data.Dataset
@@ -102,22 +103,58 @@ def _check_counts(counts: np.ndarray, class_names: Sequence[str], fraction: floa
         )
 
 
-def batches(
-    examples: tf.data.Dataset,
+def make_splits(
+    parts: dict[str, tf.data.Dataset],
     load: Callable[..., tuple[tf.Tensor, tf.Tensor]],
     *,
+    class_names: list[str],
+    image_size: tuple[int, int],
+    resize: Resize,
     batch_size: int,
-    shuffle_seed: int | None = None,
-) -> tf.data.Dataset:
-    """The one pipeline: shuffle what is small, load in parallel, batch, prefetch.
+    seed: int,
+) -> Splits:
+    """The one pipeline: shuffle what is small, load and resize in parallel, batch, prefetch.
 
     Args:
-        examples: tf.data.Dataset of known length, of what is cheap to shuffle (paths, indices).
-        load: maps one element to `(picture, label)`, in TensorFlow ops.
+        parts: for "train" and maybe "validation" and "test", a dataset of known length of what
+            is cheap to shuffle (paths, indices).
+        load: maps one element to `(picture of any size, label)`, in TensorFlow ops.
+        class_names: see `Splits`, as the two arguments that follow.
+        image_size: see there.
+        resize: see there.
         batch_size: int, at least 1. The last batch of an epoch may be smaller.
-        shuffle_seed: int, or None to keep the order.
+        seed: int. Of the order of the training examples.
+
+    Raises:
+        ValueError: if the size of pictures or batches is out of range.
     """
-    if shuffle_seed is not None:
-        examples = examples.shuffle(int(examples.cardinality()), seed=shuffle_seed)
-    loaded = examples.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return loaded.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    _check_sizes(image_size, batch_size)
+    size = (int(image_size[0]), int(image_size[1]))
+
+    def load_resized(*example: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        picture, label = load(*example)
+        return resize_picture(picture, size, resize), label
+
+    def batches(part: str) -> tf.data.Dataset | None:
+        if part not in parts:
+            return None
+        examples = parts[part]
+        if part == "train":
+            examples = examples.shuffle(max(1, int(examples.cardinality())), seed=seed)
+        loaded = examples.map(load_resized, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        dataset = loaded.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+        dataset.resize = resize  # as Keras notes `class_names` on its datasets
+        return dataset
+
+    return Splits(
+        batches("train"), batches("validation"), batches("test"), class_names, size, resize
+    )
+
+
+def _check_sizes(image_size: tuple[int, int], batch_size: int) -> None:
+    if len(image_size) != 2 or min(image_size) < 1:
+        raise ValueError(
+            f"Expected `image_size` to be (height, width) in pixels. Received: {image_size}."
+        )
+    if batch_size < 1:
+        raise ValueError(f"Expected `batch_size` to be at least 1. Received: {batch_size}.")

@@ -8,8 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from keras_transfer.data.decoding import decode_picture
-from keras_transfer.data.resizing import Resize, check_resize, resize_picture
-from keras_transfer.data.splits import Splits, batches
+from keras_transfer.data.resizing import Resize, check_resize
+from keras_transfer.data.splits import Splits, make_splits
 
 
 def tfds(
@@ -60,26 +60,19 @@ def tfds(
     builder = _prepared(name, data_dir)
     image_key, label_key, class_names = _keys(builder)
 
-    def load(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        picture = resize_picture(decode_picture(example[image_key]), image_size, resize)
-        return picture, tf.cast(example[label_key], tf.int32)
-
-    datasets = {
-        part: batches(
-            builder.as_dataset(split=split, decoders={image_key: _skip_decoding()}),
-            load,
-            batch_size=batch_size,
-            shuffle_seed=seed if part == "train" else None,
-        )
-        for part, split in _parts(list(builder.info.splits), validation_split, test_split).items()
-    }
-    return Splits(
-        datasets["train"],
-        datasets.get("validation"),
-        datasets.get("test"),
-        class_names,
-        tuple(image_size),
-        resize,
+    decoders = {image_key: _skip_decoding()}
+    parts = _parts(list(builder.info.splits), validation_split, test_split)
+    return make_splits(
+        {part: builder.as_dataset(split=split, decoders=decoders) for part, split in parts.items()},
+        lambda example: (
+            decode_picture(example[image_key]),
+            tf.cast(example[label_key], tf.int32),
+        ),
+        class_names=class_names,
+        image_size=image_size,
+        resize=resize,
+        batch_size=batch_size,
+        seed=seed,
     )
 
 

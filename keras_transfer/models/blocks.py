@@ -174,7 +174,7 @@ def _chunks(model: keras.Model) -> Iterator[list[keras.layers.Layer]]:
 
 
 def _last_use(model: keras.Model, operations: list[keras.Operation]) -> dict[int, int]:
-    last = {}
+    last: dict[int, int] = {}
     for index, operation in enumerate(operations):
         if not isinstance(operation, keras.layers.InputLayer):
             last |= {id(tensor): index for tensor in _tensors(operation.input)}

@@ -128,6 +128,23 @@ def class_names_of(model: keras.Model, class_names: Sequence[str] | None = None)
     return names
 
 
+def note_resize(model: keras.Model, dataset: object) -> None:
+    """Notes on the model how a dataset of this package resized its pictures, for `kx.export`.
+
+    Raises:
+        ValueError: if the model saw pictures that were resized in another way.
+    """
+    resize = getattr(dataset, "resize", None)
+    noted = getattr(model, "resize", resize)
+    if resize is not None and resize != noted:
+        raise ValueError(
+            f"Expected pictures resized by {noted!r}, as those before: make the dataset with "
+            f"resize={noted!r}, or set `model.resize` if you mean it. Received: {resize!r}."
+        )
+    if resize is not None:
+        model.resize = resize
+
+
 def _pixels(backbone: keras.Model) -> keras.KerasTensor:
     """The backbone is called on a new input, not extended: it stays one layer of the model."""
     return keras.Input(backbone.input_shape[1:], name="pixels", dtype="float32")

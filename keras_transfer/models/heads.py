@@ -41,7 +41,9 @@ def dense_head(
 ) -> keras.KerasTensor:
     """Hidden dense layers with ReLU, dropout before every dense layer, linear float32 outputs."""
     if any(width < 1 for width in hidden):
-        raise ValueError(f"Expected `hidden` to hold layer widths of at least 1. Received: {hidden}.")
+        raise ValueError(
+            f"Expected `hidden` to hold layer widths of at least 1. Received: {hidden}."
+        )
     x = features
     for number, width in enumerate(hidden, start=1):
         x = _dropout(x, dropout, f"dropout_{number}")

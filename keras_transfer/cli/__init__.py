@@ -1,0 +1,62 @@
+"""The command line: parses, calls the Python API, prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from keras_transfer._version import __version__
+from keras_transfer.cli.backbones import backbones
+from keras_transfer.cli.demo import demo
+from keras_transfer.cli.evaluate import evaluate
+from keras_transfer.cli.export import export
+from keras_transfer.cli.fit import fit
+from keras_transfer.cli.predict import predict
+from keras_transfer.cli.verify import verify
+
+app = typer.Typer(
+    help="Transfer learning for Keras 3 on TensorFlow: from a pretrained backbone to a model "
+    "that TF Serving serves.\n\nStart with `keras-transfer demo`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (fit, evaluate, export, verify, predict, backbones, demo):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The entry point. Errors are one line; `KERAS_TRANSFER_DEBUG=1` shows where they rose."""
+    # No news about missing GPUs on machines without one.
+    quiet = "1" if os.path.exists("/dev/nvidiactl") else "3"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", quiet)
+    try:
+        app()
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        if os.environ.get("KERAS_TRANSFER_DEBUG"):
+            raise
+        sys.exit(f"Error: {error}")
+    except Exception as error:
+        # tf.errors.OpError, without importing TensorFlow just to name it
+        if os.environ.get("KERAS_TRANSFER_DEBUG") or not hasattr(error, "error_code"):
+            raise
+        sys.exit(f"Error: {str(error).splitlines()[0]}")

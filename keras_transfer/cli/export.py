@@ -1,0 +1,34 @@
+"""`keras-transfer export`: a run becomes a version for TF Serving."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from keras_transfer.cli._tensorflow import import_quietly
+
+
+def export(
+    run: Annotated[pathlib.Path, typer.Argument(help="A run folder made by `fit`.")],
+    base_path: Annotated[
+        pathlib.Path, typer.Argument(help="The model's folder, such as models/flowers.")
+    ],
+) -> None:
+    """Export a trained model for TF Serving, as the next version below BASE_PATH.
+
+    The version takes the bytes of picture files and gives labels. It is checked as by
+    `keras-transfer verify` before it appears.
+
+    Example: `keras-transfer export runs/noto models/noto`
+    """
+    import_quietly()
+    import keras_transfer as kx
+    from keras_transfer.runs import load_run
+
+    model, _ = load_run(run)
+    with Console().status("Exporting and verifying"):
+        version = kx.export(model, base_path)
+    print(f"Exported and verified {version}.")

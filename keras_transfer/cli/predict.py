@@ -1,0 +1,74 @@
+"""`keras-transfer predict`: labels for picture files from an exported version, offline."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from keras_transfer.cli._tensorflow import import_quietly
+
+_BATCH = 32
+
+
+def predict(
+    version: Annotated[
+        pathlib.Path, typer.Argument(help="An exported version, such as models/flowers/1.")
+    ],
+    pictures: Annotated[list[pathlib.Path], typer.Argument(help="Picture files, or folders.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line instead of a table.")
+    ] = False,
+) -> None:
+    """Predict picture files with an exported version, from their bytes, offline.
+
+    Unreadable pictures are named with the reason, and the exit status is 1.
+
+    Example: `keras-transfer predict models/noto/1 picture.png`
+    """
+    import_quietly()
+    rows = list(predicted(version, pictures))
+    if as_json:
+        for row in rows:
+            print(json.dumps(row))
+    else:
+        table = Table("Picture", "Label", "Score")
+        for row in rows:
+            score = f"{row['score']:.3f}" if "score" in row else ""
+            table.add_row(row["file"], row.get("label", f"[red]{row.get('error')}[/]"), score)
+        Console().print(table)
+    if any("error" in row for row in rows):
+        raise typer.Exit(1)
+
+
+def predicted(version: pathlib.Path, pictures: list[pathlib.Path]) -> Iterator[dict[str, Any]]:
+    """For each file `file` with `label` and `score` (or `values`), else with `error`."""
+    from keras_transfer.data.readable import unreadable_reasons
+    from keras_transfer.serving.local import LocalModel
+
+    files = [str(file) for file in _files(pictures)]
+    reasons = unreadable_reasons(files)
+    model = LocalModel(version)
+    chunks = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
+    for chunk in track(chunks, "Predicting", transient=True):
+        good = [file for file in chunk if file not in reasons]
+        answers = iter(model.predict([pathlib.Path(file).read_bytes() for file in good]))
+        for file in chunk:
+            yield {"file": file, **({"error": reasons[file]} if file in reasons else next(answers))}
+
+
+def _files(pictures: list[pathlib.Path]) -> Iterator[pathlib.Path]:
+    from keras_transfer.data.images import picture_files
+
+    for path in pictures:
+        if not path.exists():
+            raise FileNotFoundError(
+                f"Expected picture files or folders. Received: {path}, not there."
+            )
+        yield from picture_files(path) if path.is_dir() else [path]

@@ -52,7 +52,7 @@ def augmentation(
         keras.layers.RandomBrightness(0.2, value_range=(0, 255), seed=seed),
         keras.layers.RandomContrast(0.2, value_range=(0, 255), seed=seed),
     ]
-    chosen = {"none": [], "light": layers[:3], "standard": layers}[strength]
+    chosen = {"none": [keras.layers.Identity()], "light": layers[:3], "standard": layers}[strength]
     return keras.Sequential(
         [keras.Input((*image_size, 3)), *chosen], name=f"augmentation_{strength}"
     )

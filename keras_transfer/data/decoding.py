@@ -34,7 +34,7 @@ def decode_picture(data: tf.Tensor) -> tf.Tensor:
     >>> decode_picture(half_seen).numpy().tolist()
     [[[227, 177, 127]]]
     """
-    with tf.control_dependencies([_check_size(data)]):
+    with tf.control_dependencies(_checks(data)):
         data = tf.identity(data)
     is_gif = tf.strings.substr(data, 0, 4) == b"GIF8"
     is_bmp = tf.strings.substr(data, 0, 2) == b"BM"
@@ -60,13 +60,14 @@ def _blend(colors: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
     return tf.cast((colors * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
 
 
-def _check_size(data: tf.Tensor) -> tf.Operation:
+def _checks(data: tf.Tensor) -> list[tf.Operation]:
+    """What TensorFlow decodes besides (WebP, ...) differs between its versions; refuse it."""
     height, width = picture_size(data)
-    return tf.debugging.assert_less_equal(
-        height * width,
-        tf.constant(MAX_PIXELS, tf.int64),
-        message=f"The header claims more than {MAX_PIXELS:,} pixels.",
-    )
+    unknown = "This is not a JPEG, PNG, BMP or GIF picture."
+    huge = f"The header claims more than {MAX_PIXELS:,} pixels."
+    known = tf.debugging.assert_positive(height * width, message=unknown)
+    small = tf.debugging.assert_less_equal(height * width, tf.constant(MAX_PIXELS, tf.int64), huge)
+    return [op for op in (known, small) if op is not None]
 
 
 def picture_size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -94,8 +94,8 @@ def _reason(path: str) -> str:
 
 
 def _in_words(message: str) -> str:
-    if "Unknown image file format" in message:
-        return "not a JPEG, PNG, BMP or GIF file"
+    if "not a JPEG, PNG, BMP or GIF" in message:
+        return "not a JPEG, PNG, BMP or GIF picture"
     broken = re.search(r"Invalid (JPEG|PNG|GIF|BMP) data", message)
     if broken or "Input size should match" in message:
         return f"cut short or damaged ({broken[1] if broken else 'BMP'})"

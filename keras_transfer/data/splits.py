@@ -64,42 +64,41 @@ def stratified_indices(
             "Expected the shares of validation and test data to be at least 0 and to leave "
             f"something for training. Received: {fractions}."
         )
-    parts, rest, left = {}, np.arange(len(labels)), 1.0
+    parts, rest = {}, np.arange(len(labels))
     for part, fraction in fractions.items():
         if fraction:
-            rest, chosen = _split(rest, labels, class_names, fraction / left, seed)
-            parts[part], left = np.sort(chosen), left - fraction
+            count = max(1, round(fraction * len(labels)))
+            rest, parts[part] = _split(rest, labels, class_names, count, seed)
     return {"train": rest, **parts}
 
 
 def _split(
-    indices: np.ndarray, labels: np.ndarray, class_names: Sequence[str], fraction: float, seed: int
+    indices: np.ndarray, labels: np.ndarray, class_names: Sequence[str], count: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.model_selection import train_test_split
 
     chosen = labels[indices]
     if class_names:
         counts = np.bincount(chosen, minlength=len(class_names))
-        _check_counts(counts, class_names, fraction)
+        _check_counts(counts, class_names, count)
     rest, part = train_test_split(
-        indices, test_size=fraction, random_state=seed, stratify=chosen if class_names else None
+        indices, test_size=count, random_state=seed, stratify=chosen if class_names else None
     )
-    return np.sort(rest), part
+    return np.sort(rest), np.sort(part)
 
 
-def _check_counts(counts: np.ndarray, class_names: Sequence[str], fraction: float) -> None:
+def _check_counts(counts: np.ndarray, class_names: Sequence[str], count: int) -> None:
     few = {name: int(n) for name, n in zip(class_names, counts, strict=True) if n < 2}
     if few:
         raise ValueError(
             "Expected at least 2 examples of each class, to have some on both sides of the "
             f"split: add examples or remove the class. Received: {few}."
         )
-    part = int(np.ceil(counts.sum() * fraction))
-    if min(part, counts.sum() - part) < len(class_names):
+    if min(count, counts.sum() - count) < len(class_names):
         raise ValueError(
             f"Expected each part to hold at least one example of each of the {len(class_names)} "
             "classes: add examples or choose other shares. "
-            f"Received: {counts.sum()} examples, of which {part} are to be split off."
+            f"Received: {counts.sum()} examples, of which {count} are to be split off."
         )
 
 

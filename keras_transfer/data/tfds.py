@@ -61,7 +61,7 @@ def tfds(
     image_key, label_key, class_names = _keys(builder)
 
     decoders = {image_key: _skip_decoding()}
-    parts = _parts(list(builder.info.splits), validation_split, test_split)
+    parts = _parts(_splits(builder), validation_split, test_split)
     return make_splits(
         {part: builder.as_dataset(split=split, decoders=decoders) for part, split in parts.items()},
         lambda example: (
@@ -95,12 +95,17 @@ def _skip_decoding() -> Any:
 
 def _keys(builder: Any) -> tuple[str, str, list[str]]:
     keys, features = builder.info.supervised_keys, builder.info.features
-    if not keys or not hasattr(features[keys[1]], "names") or "train" not in builder.info.splits:
+    if not keys or not hasattr(features[keys[1]], "names") or "train" not in _splits(builder):
         raise ValueError(
             "Expected a data set with a split 'train', pictures and class labels. "
             f"Received: {builder.name}, splits {list(builder.info.splits)}, features {features}."
         )
     return keys[0], keys[1], list(features[keys[1]].names)
+
+
+def _splits(builder: Any) -> list[str]:
+    """tensorflow_datasets' own mocking knows no splits; what is prepared always has some."""
+    return list(builder.info.splits) or ["train"]
 
 
 def _parts(found: list[str], validation_split: float, test_split: float) -> dict[str, str]:

@@ -42,7 +42,7 @@ def load_samples(version: pathlib.Path) -> Samples:
         FileNotFoundError: if the version holds no samples.
     """
     samples: Samples = {}
-    with np.load(version / FILE, allow_pickle=False) as arrays:
+    with (version / FILE).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         for key in arrays.files:
             signature, kind, name, *lengths = key.split("|")
             if lengths:

@@ -103,7 +103,7 @@ def fine_tune(
     if progress.stopped or progress.epochs >= epochs:
         return [_history(model, progress)]
     history = model.fit(
-        _prepared(model, train, augmentation),
+        _prepared(model, train, augmentation, steps),
         validation_data=validation_data,
         epochs=epochs,
         initial_epoch=progress.epochs,
@@ -162,7 +162,7 @@ def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
 
 
 def _prepared(
-    model: keras.Model, train: tf.data.Dataset, augmentation: keras.Model | None
+    model: keras.Model, train: tf.data.Dataset, augmentation: keras.Model | None, steps: int
 ) -> tf.data.Dataset:
     def prepare(pictures: tf.Tensor, labels: tf.Tensor, *weights: tf.Tensor) -> tuple[Any, ...]:
         if model.layers[-1].name == ONE_CLASS.output_name:
@@ -171,7 +171,9 @@ def _prepared(
             pictures = augmentation(pictures, training=True)
         return pictures, labels, *weights
 
-    return train.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    prepared = train.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    counted = prepared.apply(tf.data.experimental.assert_cardinality(steps))
+    return counted.prefetch(tf.data.AUTOTUNE)
 
 
 def _in_range(labels: tf.Tensor, classes: int) -> tf.Tensor:

@@ -1,0 +1,81 @@
+"""What several tests need: tiny models, and folders of pictures."""
+
+from __future__ import annotations
+
+import io
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_transfer as kx
+
+SIZE = (32, 32)
+
+
+@pytest.fixture(autouse=True)
+def _reset_keras(tmp_path_factory: pytest.TempPathFactory):
+    """Names, seeds and the dtype policy of one test do not reach the next."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def tiny_backbone() -> keras.Model:
+    """Three blocks with BatchNorm, one of them residual; pixels 0-255 to (16, 16, 6)."""
+    pixels = keras.Input((*SIZE, 3), name="pixels")
+    x = keras.layers.Rescaling(1 / 127.5, -1.0)(pixels)
+    for name, filters, strides in (("first", 4, 2), ("second", 6, 1)):
+        x = keras.layers.Conv2D(filters, 3, strides, "same", name=name)(x)
+        x = keras.layers.BatchNormalization(name=f"{name}_bn")(x)
+        x = keras.layers.ReLU()(x)
+    y = keras.layers.Conv2D(6, 3, padding="same", name="third")(x)
+    y = keras.layers.BatchNormalization(name="third_bn")(y)
+    return keras.Model(pixels, keras.layers.Add(name="third_add")([x, y]), name="tiny")
+
+
+@pytest.fixture
+def tiny_data() -> kx.Splits:
+    """Dark and bright pictures: two classes that a tiny network can tell apart."""
+    random = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    pictures = random.integers(0, 128, (40, *SIZE, 3)) + 127 * labels[:, None, None, None]
+    return kx.arrays(
+        pictures.astype("uint8"),
+        labels,
+        class_names=["dark", "bright"],
+        batch_size=8,
+        test_split=0.2,
+    )
+
+
+def _encode(pixels: np.ndarray, file_format: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, file_format, **options)
+    return file.getvalue()
+
+
+@pytest.fixture
+def encode():
+    """Encodes through Pillow, independently of TensorFlow."""
+    return _encode
+
+
+@pytest.fixture
+def picture_folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Two classes of ten pictures each, in four formats and several sizes."""
+    random = np.random.default_rng(0)
+    for label, name in enumerate(("dark", "bright")):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(10):
+            suffix, file_format = (("png", "PNG"), ("jpg", "JPEG"), ("bmp", "BMP"), ("gif", "GIF"))[
+                number % 4
+            ]
+            pixels = random.integers(0, 100, (20 + number, 30, 3)) + 150 * label
+            path = tmp_path / "pictures" / name / f"{number}.{suffix}"
+            path.write_bytes(_encode(pixels.astype("uint8"), file_format))
+    return tmp_path / "pictures"

@@ -1,0 +1,109 @@
+import keras
+import numpy as np
+import pytest
+
+import keras_transfer as kx
+
+
+class KilledError(Exception):
+    pass
+
+
+class Kill(keras.callbacks.Callback):
+    """Stops training where a kill would: after an epoch, or in the middle of one."""
+
+    def __init__(self, epoch, batch=None):
+        super().__init__()
+        self.epoch, self.batch, self.now = epoch, batch, -1
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_batch_end(self, batch, logs=None):
+        if (self.now, batch) == (self.epoch, self.batch):
+            raise KilledError
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.batch is None and epoch == self.epoch:
+            raise KilledError
+
+
+@pytest.fixture
+def train(tiny_backbone, tiny_data):
+    """Trains a fresh model with dropout on data in a fixed order."""
+    start = tiny_backbone.get_weights()
+    dataset = tiny_data.train.cache()
+
+    def run(folder=None, callbacks=(), **options):
+        keras.utils.set_random_seed(7)
+        tiny_backbone.set_weights(start)
+        model = kx.Classifier(tiny_backbone, 2, dropout=0.5)
+        settings = {
+            "strategy": kx.FineTuning(2, batch_norm="trainable"),
+            "epochs": 4,
+            "checkpoints": folder,
+            "callbacks": callbacks,
+            "verbose": 0,
+        }
+        list(dataset)  # the cache fixes the order
+        [history] = kx.fine_tune(model, dataset, tiny_data.validation, **(settings | options))
+        return model.get_weights(), history
+
+    return run
+
+
+@pytest.mark.parametrize("kill", [(0, None), (2, None), (1, 1), (3, 2)])
+@pytest.mark.parametrize("early_stopping", [None, 3])
+def test_killed_training_ends_bit_for_bit_where_the_uninterrupted_does(
+    train, tmp_path, kill, early_stopping
+):
+    expected, whole = train(early_stopping=early_stopping)
+    with pytest.raises(KilledError):
+        train(tmp_path, [Kill(*kill)], early_stopping=early_stopping)
+    resumed, history = train(tmp_path, early_stopping=early_stopping)
+    for one, other in zip(expected, resumed, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert history.history == whole.history
+    assert history.epoch == whole.epoch
+
+
+def test_finished_training_is_not_run_again(train, tmp_path, capsys):
+    expected, _ = train(tmp_path)
+    again, history = train(tmp_path, [Kill(0, 0)], verbose=2)
+    for one, other in zip(expected, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(history.history["loss"]) == 4
+    assert "Training was finished" in capsys.readouterr().out
+
+
+def test_early_stopped_training_stays_stopped_with_its_best_weights(train, tmp_path):
+    options = {"early_stopping": 1, "learning_rate": 30.0, "epochs": 8}
+    expected, whole = train(tmp_path, **options)
+    assert len(whole.epoch) < 8
+    again, history = train(tmp_path, [Kill(0, 0)], **options)
+    for one, other in zip(expected, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert history.history == whole.history
+
+
+def test_one_epoch_is_kept_and_nothing_half_written(train, tmp_path):
+    train(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-00004"]
+
+
+def test_half_written_epoch_is_ignored(train, tmp_path):
+    with pytest.raises(KilledError):
+        train(tmp_path, [Kill(1)])
+    (tmp_path / ".staging-killed").mkdir()
+    (tmp_path / ".staging-killed" / "state.json").write_text("{")
+    _, history = train(tmp_path)
+    assert len(history.epoch) == 4
+
+
+@pytest.mark.parametrize(
+    "other", [{"epochs": 5}, {"learning_rate": 0.5}, {"strategy": kx.FeatureExtraction()}]
+)
+def test_checkpoints_of_another_training_are_refused(train, tmp_path, other):
+    train(tmp_path)
+    with pytest.raises(ValueError, match=rf"checkpoints made with .*{next(iter(other))}"):
+        train(tmp_path, **other)

@@ -1,0 +1,199 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_transfer as kx
+
+
+def test_learns_to_tell_dark_from_bright(tiny_backbone, tiny_data):
+    model = kx.Classifier(tiny_backbone, tiny_data.class_names)
+    strategy = kx.FineTuning(batch_norm="trainable")
+    kx.fine_tune(
+        model, tiny_data.train, strategy=strategy, epochs=12, learning_rate=0.02, verbose=0
+    )
+    assert kx.evaluate(model, tiny_data.train, verbose=False).accuracy > 0.9
+
+
+def test_default_is_feature_extraction(tiny_backbone, tiny_data):
+    before = tiny_backbone.get_weights()
+    model = kx.Classifier(tiny_backbone, tiny_data.class_names)
+    kx.fine_tune(model, tiny_data.train, epochs=1, verbose=0)
+    for one, other in zip(before, tiny_backbone.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_optimizer_is_adamw_on_a_cosine_with_warm_up(tiny_backbone, tiny_data):
+    model = kx.Classifier(tiny_backbone, tiny_data.class_names)
+    kx.fine_tune(model, tiny_data.train, epochs=5, learning_rate=0.5, verbose=0)
+    optimizer = model.optimizer
+    steps = 5 * int(tiny_data.train.cardinality())
+    rates = [float(optimizer._learning_rate(step)) for step in range(steps + 1)]
+    assert isinstance(optimizer, keras.optimizers.AdamW)
+    assert rates[0] == 0
+    assert max(rates) == pytest.approx(0.5)
+    assert rates.index(max(rates)) == round(0.1 * steps)
+    assert rates[-1] == pytest.approx(0, abs=1e-6)
+    assert int(optimizer.iterations) == steps
+
+
+def test_biases_and_normalization_are_not_decayed(tiny_backbone, tiny_data):
+    model = kx.Classifier(tiny_backbone, tiny_data.class_names)
+    strategy = kx.FineTuning(batch_norm="trainable")
+    kx.fine_tune(model, tiny_data.train, strategy=strategy, epochs=1, verbose=0)
+    decayed = [w.path for w in model.trainable_variables if model.optimizer._use_weight_decay(w)]
+    assert sorted(path.split("/")[-1] for path in decayed) == ["kernel"] * 4
+
+
+def test_compiled_model_keeps_its_loss_and_metrics(tiny_backbone, tiny_data):
+    model = kx.Classifier(tiny_backbone, tiny_data.class_names)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="mine")
+    model.compile("sgd", loss, metrics=["sparse_categorical_accuracy"])
+    [history] = kx.fine_tune(model, tiny_data.train, epochs=1, verbose=0)
+    assert model.loss is loss
+    assert "sparse_categorical_accuracy" in history.history
+
+
+def test_several_classes_at_once_and_numbers_are_learnt(tiny_backbone):
+    x = np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3)).astype("uint8")
+    several = kx.arrays(x, np.eye(4)[np.arange(16) % 4])
+    model = kx.Classifier(tiny_backbone, 4, multi_label=True)
+    [history] = kx.fine_tune(model, several.train, several.validation, epochs=1, verbose=0)
+    assert np.isfinite(history.history["val_loss"])
+    numbers = kx.arrays(x, np.linspace(0, 1, 16))
+    [history] = kx.fine_tune(kx.Regressor(tiny_backbone), numbers.train, epochs=1, verbose=0)
+    assert "mean_absolute_error" in history.history
+
+
+def test_balanced_classes_weigh_rare_ones_up(tiny_backbone):
+    x = np.zeros([8, 32, 32, 3], "uint8")
+    data = kx.arrays(x, [0, 0, 0, 0, 0, 0, 1, 1], validation_split=0.0)
+    losses = {}
+    for class_weight in (None, "balanced", {0: 8 / 12, 1: 8 / 4}):
+        keras.utils.set_random_seed(0)
+        model = kx.Classifier(tiny_backbone, 2)
+        model.layers[-1].bias.assign([1.0, -1.0])
+        [history] = kx.fine_tune(model, data.train, epochs=1, class_weight=class_weight, verbose=0)
+        losses[str(class_weight)] = history.history["loss"][0]
+    assert losses["balanced"] == pytest.approx(losses[str({0: 8 / 12, 1: 8 / 4})], rel=1e-5)
+    assert losses["balanced"] != pytest.approx(losses["None"], rel=1e-2)
+
+
+def test_early_stopping_restores_the_best_weights(tiny_backbone, tiny_data):
+    class Diverge(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.layers[-1].kernel.assign(self.model.layers[-1].kernel * 0 + 100.0)
+                self.model.layers[-1].bias.assign([50.0, -50.0])
+
+    model = kx.Classifier(tiny_backbone, 2)
+    [history] = kx.fine_tune(
+        model,
+        tiny_data.train,
+        tiny_data.validation,
+        epochs=9,
+        learning_rate=1e-4,
+        early_stopping=2,
+        callbacks=[Diverge()],
+        verbose=0,
+    )
+    assert len(history.history["loss"]) == 3
+    best = kx.evaluate(model, tiny_data.validation, verbose=False).loss
+    assert best == pytest.approx(history.history["val_loss"][0], rel=1e-4)
+
+
+def test_augmentation_reaches_training_pictures_alone(tiny_backbone, tiny_data):
+    black = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Rescaling(0.0)])
+    model = kx.Classifier(tiny_backbone, 2)
+    plain = tiny_backbone.predict(np.zeros([1, 32, 32, 3]), verbose=0)
+    assert np.isfinite(plain).all()
+    [history] = kx.fine_tune(
+        model,
+        tiny_data.train,
+        tiny_data.validation,
+        epochs=30,
+        learning_rate=0.3,
+        augmentation=black,
+        verbose=0,
+    )
+    # Black pictures all look alike: the training loss cannot fall below that of a coin.
+    assert min(history.history["loss"]) > 0.6
+
+
+def test_dataset_of_unknown_length_is_counted(tiny_backbone, tiny_data):
+    unknown = tiny_data.train.filter(lambda *_: True)
+    assert int(unknown.cardinality()) == tf.data.UNKNOWN_CARDINALITY
+    model = kx.Classifier(tiny_backbone, 2)
+    kx.fine_tune(model, unknown, epochs=2, verbose=0)
+    assert int(model.optimizer.iterations) == 2 * int(tiny_data.train.cardinality())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs=0"),
+        ({"learning_rate": 0.0}, "above 0"),
+        ({"early_stopping": 2}, "validation_data=None"),
+    ],
+)
+def test_settings_out_of_range_are_refused(tiny_backbone, tiny_data, options, message):
+    with pytest.raises(ValueError, match=message):
+        kx.fine_tune(kx.Classifier(tiny_backbone, 2), tiny_data.train, **options)
+
+
+def test_infinite_and_empty_datasets_are_refused(tiny_backbone, tiny_data):
+    for dataset, word in (
+        (tiny_data.train.repeat(), "infinite"),
+        (tiny_data.train.take(0), "empty"),
+    ):
+        with pytest.raises(ValueError, match=word):
+            kx.fine_tune(kx.Classifier(tiny_backbone, 2), dataset)
+
+
+def test_labels_out_of_range_are_refused(tiny_backbone):
+    pictures = np.zeros([4, 32, 32, 3], "float32")
+    dataset = tf.data.Dataset.from_tensor_slices((pictures, [0, 1, 2, 0])).batch(4)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="labels from 0 to 1"):
+        kx.fine_tune(kx.Classifier(tiny_backbone, 2), dataset, verbose=0)
+
+
+def test_model_of_unknown_task_is_refused(tiny_backbone, tiny_data):
+    with pytest.raises(ValueError, match="kx.Classifier or kx.Regressor"):
+        kx.fine_tune(tiny_backbone, tiny_data.train)
+
+
+def test_two_ways_of_resizing_are_not_mixed(tiny_backbone):
+    x, y = np.zeros([8, 40, 32, 3], "uint8"), [0, 1] * 4
+    padded, cropped = (
+        kx.arrays(x, y, image_size=(32, 32), resize=way, validation_split=0.25)
+        for way in ("pad", "crop")
+    )
+    model = kx.Classifier(tiny_backbone, 2)
+    kx.fine_tune(model, padded.train, epochs=1, verbose=0)
+    assert model.resize == "pad"
+    with pytest.raises(ValueError, match="resized by 'pad'.*Received: 'crop'"):
+        kx.evaluate(model, cropped.validation)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_two_replicas_train(policy):
+
+    code = f"""
+import keras, numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras_transfer as kx
+keras.config.set_dtype_policy({policy!r})
+data = kx.arrays(np.zeros([16, 32, 32, 3], "uint8"), [0, 1] * 8, batch_size=8)
+with tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"]).scope():
+    backbone = kx.load_backbone("efficientnet_lite0", input_shape=(32, 32, 3))
+    model = kx.Classifier(backbone, 2)
+    [history] = kx.fine_tune(model, data.train, strategy=kx.FineTuning(1), epochs=1, verbose=0)
+assert np.isfinite(history.history["loss"]).all()
+print("trained")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip().endswith("trained"), done.stderr[-2000:]

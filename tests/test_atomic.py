@@ -6,10 +6,14 @@ from keras_transfer._atomic import publish, staging_folder, write_text
 
 
 def test_staging_folder_is_hidden_and_goes_away(tmp_path):
-    with pytest.raises(ValueError, match="killed"), staging_folder(tmp_path / "base") as staging:
-        (staging / "file").write_text("half")
-        assert staging.name.startswith(".")
-        raise ValueError("killed")
+    def killed():
+        with staging_folder(tmp_path / "base") as staging:
+            (staging / "file").write_text("half")
+            assert staging.name.startswith(".")
+            raise ValueError("killed")
+
+    with pytest.raises(ValueError, match="killed"):
+        killed()
     assert os.listdir(tmp_path / "base") == []
 
 

@@ -21,13 +21,15 @@ def backbones(
     import_quietly()
     import keras_transfer as kx
 
-    table = Table("Handle")
-    for column in ("Parameters", "Input size", "Feature width"):
+    table = Table()
+    table.add_column("Handle", no_wrap=True)
+    for column in ("Parameters", "Input", "Width"):
         table.add_column(column, justify="right")
-    table.add_column("Weights on this machine")
+    table.add_column("Weights")
     for info in kx.list_backbones():
         if search.lower() in info.handle.lower():
-            size, width = f"{info.input_size} x {info.input_size}", str(info.feature_width)
-            here = "yes" if info.on_this_machine else "no, downloaded on first use"
-            table.add_row(info.handle, f"{info.parameters:,}", size, width, here)
+            here = "here" if info.on_this_machine else "download"
+            figures = (f"{info.parameters:,}", str(info.input_size), str(info.feature_width))
+            table.add_row(info.handle, *figures, here)
     Console().print(table)
+    print("Input: height and width in pixels. Width: channels of the feature map.")

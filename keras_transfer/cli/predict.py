@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
+from keras_transfer._progress import track
 from keras_transfer.cli._tensorflow import import_quietly
 
 _BATCH = 32
@@ -56,7 +56,7 @@ def predicted(version: pathlib.Path, pictures: list[pathlib.Path]) -> Iterator[d
     reasons = unreadable_reasons(files)
     model = LocalModel(version)
     chunks = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
-    for chunk in track(chunks, "Predicting", transient=True):
+    for chunk in track(chunks, "Predicting"):
         good = [file for file in chunk if file not in reasons]
         answers = iter(model.predict([pathlib.Path(file).read_bytes() for file in good]))
         for file in chunk:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from keras_transfer._progress import track
 from keras_transfer.data.decoding import decode_picture
 
 Examples = tuple[np.ndarray, np.ndarray]
@@ -63,8 +64,6 @@ def unreadable_reasons(paths: Sequence[str] | np.ndarray) -> dict[str, str]:
 
 def _decodable(paths: np.ndarray) -> np.ndarray:
     """Through the same ops as training, in parallel."""
-    from rich.progress import track
-
     good = np.zeros(len(paths), bool)
     if not len(paths):
         return good
@@ -78,7 +77,7 @@ def _decodable(paths: np.ndarray) -> np.ndarray:
     indices = indices.map(attempt, num_parallel_calls=tf.data.AUTOTUNE)
     indices = indices.ignore_errors().batch(_BATCH)
     steps = -(-len(paths) // _BATCH)
-    for chunk in track(indices, "Checking pictures", total=steps, transient=True):
+    for chunk in track(indices, "Checking pictures", total=steps):
         good[chunk.numpy()] = True
     return good
 

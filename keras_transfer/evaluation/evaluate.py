@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_transfer._progress import track
 from keras_transfer.evaluation.reports import (
     ClassificationReport,
     RegressionReport,
@@ -68,13 +69,11 @@ def _predict(
     model: keras.Model, dataset: tf.data.Dataset, verbose: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels and outputs of the same pass: a shuffled dataset has another order in the next."""
-    from rich.progress import track
-
     size = int(dataset.cardinality())
     if size == tf.data.INFINITE_CARDINALITY:
         raise ValueError("Expected a finite dataset; take as much as you want by `.take(n)`.")
     total = size if size >= 0 else None
-    batches = track(dataset, "Evaluating", total=total, transient=True, disable=not verbose)
+    batches = track(dataset, "Evaluating", total=total, show=verbose)
     pairs = [(batch[1].numpy(), model.predict_on_batch(batch[0])) for batch in batches]
     if not pairs:
         raise ValueError("Expected a dataset with at least one batch. Received: an empty one.")

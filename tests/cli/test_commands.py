@@ -55,7 +55,7 @@ def test_export_verify_predict_and_evaluate_agree(run, picture_folder, tmp_path)
     assert "loads and answers" in call("verify", version).output
     rows = [
         json.loads(line)
-        for line in call("predict", version, picture_folder, "--json").output.splitlines()
+        for line in call("predict", version, picture_folder, "--json").stdout.splitlines()
     ]
     assert len(rows) == 20
     call("evaluate", run, picture_folder, "--part", "test", "--output", tmp_path / "evaluation")

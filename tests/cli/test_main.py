@@ -50,7 +50,7 @@ def epochs_done(output: pathlib.Path) -> int:
 
 def test_sigkill_in_the_middle_of_training_loses_at_most_an_epoch(picture_folder, tmp_path):
     output = tmp_path / "run"
-    arguments = [*COMMAND, *map(str, fit_arguments(picture_folder, output, 60))]
+    arguments = [*COMMAND, *map(str, fit_arguments(picture_folder, output, 25))]
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
     while epochs_done(output) < 3 and time.monotonic() < deadline and process.poll() is None:
@@ -58,12 +58,12 @@ def test_sigkill_in_the_middle_of_training_loses_at_most_an_epoch(picture_folder
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = epochs_done(output)
-    assert 3 <= done < 60
+    assert 3 <= done < 25
     assert not (output / "metrics.json").exists()
-    again = run(*fit_arguments(picture_folder, output, 60))
+    again = run(*fit_arguments(picture_folder, output, 25))
     assert again.returncode == 0, again.stderr
-    assert f"Going on after epoch {done} of 60" in again.stdout
-    assert len((output / "history.csv").read_text().splitlines()) == 61
+    assert f"Going on after epoch {done} of 25" in again.stdout
+    assert len((output / "history.csv").read_text().splitlines()) == 26
     assert json.loads((output / "metrics.json").read_text())["accuracy"] >= 0.75
     assert not (output / ".training").exists()
 

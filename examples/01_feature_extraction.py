@@ -20,7 +20,7 @@ keras.utils.set_random_seed(0)
 size = (32, 32) if smoke else (128, 128)
 data = kx.emoji_styles("noto", image_size=size, validation_split=0.0)
 
-# A plain Keras model: EfficientNet-Lite0 with its ImageNet weights, pooling, dropout, one dense layer.
+# A plain Keras model: EfficientNet-Lite0 with ImageNet weights, pooling, dropout, a dense layer.
 backbone = kx.load_backbone("efficientnet_lite0", input_shape=(*size, 3))
 model = kx.Classifier(backbone, data.class_names, dropout=0.2)
 

@@ -49,10 +49,10 @@ def tfds(
 
     Example:
 
-    >>> import tempfile
+    >>> import contextlib, io, tempfile
     >>> import keras_transfer as kx
-    >>> folder = tempfile.mkdtemp()
-    >>> data = kx.tfds("emoji_styles/noto", image_size=(32, 32), data_dir=folder)
+    >>> with contextlib.redirect_stdout(io.StringIO()):  # it tells of its preparations
+    ...     data = kx.tfds("emoji_styles/noto", image_size=(32, 32), data_dir=tempfile.mkdtemp())
     >>> int(data.train.cardinality()), data.class_names[0]
     (20, 'activities')
     """

@@ -1,75 +1,31 @@
 """Runs a SavedModel the way TF Serving does: TensorFlow's C API, in a process without Python TF.
 
 `python -m keras_transfer.serving.c_api JOB.json` reads a job and writes its results beside it;
-`run` starts that process. This module must import nothing that imports TensorFlow.
+`clean_process` starts it. This module must import nothing that imports TensorFlow.
 """
 
 from __future__ import annotations
 
-import base64
 import ctypes
 import importlib.util
 import json
-import os
 import pathlib
-import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from keras_transfer.serving.array_json import from_json, to_json
 
 Arrays = dict[str, np.ndarray]
 # TF_DataType of tensorflow/c/tf_datatype.h; strings are numpy object arrays of bytes.
 _TYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 9: "int64", 10: "bool"}
 _STRING, _STRING_SIZE = 7, 24
 _POINTER = ctypes.c_void_p
-_TIMEOUT = 600
 
 
 class LoadError(RuntimeError):
     """The C API refused to load or to run the model; the message is TensorFlow's own."""
-
-
-def run(
-    version: pathlib.Path, requests: Sequence[tuple[Mapping[str, np.ndarray], list[str]]]
-) -> list[Arrays]:
-    """Loads a SavedModel in a clean process and runs it.
-
-    Args:
-        version: the folder with `saved_model.pb`.
-        requests: pairs of inputs (tensor name, such as "x:0", to array) and names of the tensors
-            that are wanted.
-
-    Returns:
-        For each request, the wanted tensors by name.
-
-    Raises:
-        LoadError: if the model does not load or run.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        job = pathlib.Path(folder, "job.json")
-        written = [
-            {
-                "inputs": {name: _to_json(value) for name, value in inputs.items()},
-                "outputs": outputs,
-            }
-            for inputs, outputs in requests
-        ]
-        job.write_text(json.dumps({"version": str(version), "requests": written}))
-        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
-        done = subprocess.run(
-            [sys.executable, "-m", "keras_transfer.serving.c_api", str(job)],
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            env=environment | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        )
-        if done.returncode:
-            raise LoadError(done.stderr.strip()[-2000:] or f"exit status {done.returncode}")
-        results = json.loads(job.with_name("results.json").read_text())
-    return [{name: _from_json(value) for name, value in result.items()} for result in results]
 
 
 class _Output(ctypes.Structure):
@@ -189,31 +145,14 @@ def _libraries() -> tuple[ctypes.CDLL, ctypes.CDLL]:
     return framework, ctypes.CDLL(str(root / "libtensorflow_cc.so.2"), mode=ctypes.RTLD_GLOBAL)
 
 
-def _to_json(array: np.ndarray) -> dict[str, Any]:
-    if array.dtype == object:
-        texts = [base64.b64encode(text).decode() for text in array.ravel()]
-        return {"type": "bytes", "shape": array.shape, "data": texts}
-    data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
-    return {"type": str(array.dtype), "shape": array.shape, "data": data}
-
-
-def _from_json(value: dict[str, Any]) -> np.ndarray:
-    if value["type"] == "bytes":
-        array = np.empty(len(value["data"]), object)
-        array[:] = [base64.b64decode(text) for text in value["data"]]
-        return array.reshape(value["shape"])
-    data = base64.b64decode(value["data"])
-    return np.frombuffer(data, value["type"]).reshape(value["shape"])
-
-
 def _main(path: str) -> None:
     job = json.loads(pathlib.Path(path).read_text())
     session = _Session(job["version"])
     results = []
     for request in job["requests"]:
-        inputs = {name: _from_json(value) for name, value in request["inputs"].items()}
+        inputs = {name: from_json(value) for name, value in request["inputs"].items()}
         outputs = session.run(inputs, request["outputs"])
-        results.append({name: _to_json(value) for name, value in outputs.items()})
+        results.append({name: to_json(value) for name, value in outputs.items()})
     pathlib.Path(path).with_name("results.json").write_text(json.dumps(results))
 
 

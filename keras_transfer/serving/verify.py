@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_transfer.serving import c_api
+from keras_transfer.serving.c_api import LoadError
+from keras_transfer.serving.clean_process import run
 from keras_transfer.serving.samples import FILE, Tensors, load_samples
 
 # Largest difference from what Keras gave: decoding JPEG may differ between CPUs, arithmetic not.
@@ -115,8 +116,8 @@ def _wrong_answers(version: pathlib.Path, signatures: dict[str, Any]) -> list[st
         for name, (inputs, outputs) in samples.items()
     ]
     try:
-        results = c_api.run(version, requests)
-    except c_api.LoadError as error:
+        results = run(version, requests)
+    except LoadError as error:
         return [f"TensorFlow's C API does not load and run it: {error}"]
     problems = []
     for (name, (_, expected)), result in zip(samples.items(), results, strict=True):

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_transfer.models.classifier import note_resize
-from keras_transfer.models.tasks import ONE_CLASS, task_of
+from keras_transfer.models.tasks import task_of
 from keras_transfer.strategies.freezing import FeatureExtraction, Strategy
 from keras_transfer.training.checkpoints import Checkpoints, EarlyStopping, Progress
+from keras_transfer.training.inputs import class_weights, count_steps, prepared
 
 WARMUP_SHARE = 0.1
 
@@ -79,7 +79,7 @@ def fine_tune(
     strategy = strategy or FeatureExtraction()
     learning_rate = strategy.default_learning_rate if learning_rate is None else learning_rate
     _check(epochs, learning_rate, early_stopping, validation_data)
-    steps = _steps(train)
+    steps = count_steps(train)
     note_resize(model, train)
     strategy.apply(model)
     _compile(model, _optimizer(learning_rate, strategy.default_weight_decay, epochs * steps))
@@ -103,11 +103,11 @@ def fine_tune(
     if progress.stopped or progress.epochs >= epochs:
         return [_history(model, progress)]
     history = model.fit(
-        _prepared(model, train, augmentation, steps),
+        prepared(model, train, augmentation, steps),
         validation_data=validation_data,
         epochs=epochs,
         initial_epoch=progress.epochs,
-        class_weight=_class_weight(model, train, class_weight),
+        class_weight=class_weights(model, train, class_weight),
         callbacks=[c for c in (stopping, keeping, *callbacks) if c is not None],
         shuffle=False,  # Keras warns that it does not shuffle a dataset
         verbose=verbose,
@@ -129,19 +129,6 @@ def _check(
         )
 
 
-def _steps(train: tf.data.Dataset) -> int:
-    """Batches an epoch; counted where the pipeline does not know."""
-    steps = int(train.cardinality())
-    if steps == tf.data.UNKNOWN_CARDINALITY:
-        steps = sum(1 for _ in train)
-    if steps < 1:
-        raise ValueError(
-            "Expected a finite dataset of at least one batch; `.take(n)` makes an infinite one "
-            f"finite. Received: {'an infinite' if steps < 0 else 'an empty'} dataset."
-        )
-    return steps
-
-
 def _optimizer(learning_rate: float, weight_decay: float, steps: int) -> keras.optimizers.Optimizer:
     warmup = max(1, round(WARMUP_SHARE * steps))
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -159,43 +146,6 @@ def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
     else:
         task = task_of(model)
         model.compile(optimizer, task.loss(), metrics=task.metrics())
-
-
-def _prepared(
-    model: keras.Model, train: tf.data.Dataset, augmentation: keras.Model | None, steps: int
-) -> tf.data.Dataset:
-    def prepare(pictures: tf.Tensor, labels: tf.Tensor, *weights: tf.Tensor) -> tuple[Any, ...]:
-        if model.layers[-1].name == ONE_CLASS.output_name:
-            labels = _in_range(labels, model.output_shape[-1])
-        if augmentation is not None:
-            pictures = augmentation(pictures, training=True)
-        return pictures, labels, *weights
-
-    prepared = train.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    counted = prepared.apply(tf.data.experimental.assert_cardinality(steps))
-    return counted.prefetch(tf.data.AUTOTUNE)
-
-
-def _in_range(labels: tf.Tensor, classes: int) -> tf.Tensor:
-    """On a GPU a label out of range would give a loss of NaN and no error."""
-    message = f"Expected labels from 0 to {classes - 1}, one of {classes} classes."
-    low = tf.debugging.assert_non_negative(labels, message)
-    high = tf.debugging.assert_less(labels, tf.cast(classes, labels.dtype), message)
-    with tf.control_dependencies([low, high]):
-        return tf.identity(labels)
-
-
-def _class_weight(model: keras.Model, train: tf.data.Dataset, given: Any) -> Any:
-    if given != "balanced":
-        return given
-    labels = np.concatenate([batch[1].numpy() for batch in train])
-    if labels.ndim != 1:
-        raise ValueError(
-            "Expected one int label a picture for class_weight='balanced'; pass a dict instead. "
-            f"Received: labels of shape {labels.shape}."
-        )
-    counts = np.bincount(labels, minlength=model.output_shape[-1])
-    return {label: len(labels) / (len(counts) * max(1, n)) for label, n in enumerate(counts)}
 
 
 def _digest(description: Any) -> str:

@@ -93,7 +93,7 @@ def test_interrupted_run_with_other_settings_is_refused(picture_folder, tmp_path
     def killed(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("keras_transfer.training.fine_tune._prepared", killed)
+    monkeypatch.setattr("keras_transfer.training.fine_tune.prepared", killed)
     arguments = ["fit", picture_folder, "--output", tmp_path / "run", *QUICK]
     call(*arguments, fails=True)
     with pytest.raises(FileExistsError, match="interrupted training with.*'seed': 0"):

@@ -9,12 +9,10 @@ import keras_transfer as kx
 
 
 def test_styles_hold_the_same_emoji_in_the_same_halves():
+    folders = {style: kx.emoji_styles_folder(style) for style in ("noto", "twemoji", "openmoji")}
     listings = {
-        style: sorted(
-            str(file.relative_to(kx.emoji_styles_folder(style)))
-            for file in kx.emoji_styles_folder(style).glob("*/*/*.png")
-        )
-        for style in ("noto", "twemoji", "openmoji")
+        style: sorted(str(file.relative_to(folder)) for file in folder.glob("*/*/*.png"))
+        for style, folder in folders.items()
     }
     assert listings["noto"] == listings["twemoji"] == listings["openmoji"]
     halves = {name.split("/")[0]: set() for name in listings["noto"]}

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 import keras_transfer as kx
-from keras_transfer.serving import c_api
+from keras_transfer.serving.c_api import LoadError
+from keras_transfer.serving.clean_process import run
 from keras_transfer.serving.samples import FILE, as_strings, load_samples, save_samples
 
 
@@ -58,13 +59,11 @@ def test_file_cut_short_is_found(version, name):
 def test_version_without_variables_loads_and_fails_when_run(version):
     # Why verify runs the samples: TF Serving would load this and fail at the first request.
     shutil.rmtree(version / "variables")
-    assert c_api.run(version, []) == []
+    assert run(version, []) == []
     samples = load_samples(version)
     name = "pixels_pixels:0"
-    with pytest.raises(c_api.LoadError):
-        c_api.run(
-            version, [({name: samples["pixels"][0]["pixels"]}, ["StatefulPartitionedCall:0"])]
-        )
+    with pytest.raises(LoadError):
+        run(version, [({name: samples["pixels"][0]["pixels"]}, ["StatefulPartitionedCall:0"])])
     assert "variables.index" in problems(version)
 
 
@@ -149,11 +148,11 @@ def test_c_api_carries_every_type_there_and_back(tmp_path):
     signature = signature.signature_def["serving_default"]
     inputs = {signature.inputs[name].name: value for name, value in values.items()}
     outputs = {name: signature.outputs[f"{name}_out"].name for name in values}
-    [result] = c_api.run(tmp_path / "1", [(inputs, list(outputs.values()))])
+    [result] = run(tmp_path / "1", [(inputs, list(outputs.values()))])
     for name, value in values.items():
         np.testing.assert_array_equal(result[outputs[name]], value)
 
 
 def test_c_api_reports_what_is_not_in_the_graph(version):
-    with pytest.raises(c_api.LoadError, match="no operation 'nothing'"):
-        c_api.run(version, [({}, ["nothing:0"])])
+    with pytest.raises(LoadError, match="no operation 'nothing'"):
+        run(version, [({}, ["nothing:0"])])

@@ -1,0 +1,58 @@
+"""Starts `c_api` in a process of its own, where nothing has imported TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from keras_transfer.serving.array_json import from_json, to_json
+from keras_transfer.serving.c_api import Arrays, LoadError
+
+_TIMEOUT = 600
+
+
+def run(
+    version: pathlib.Path, requests: Sequence[tuple[Mapping[str, np.ndarray], list[str]]]
+) -> list[Arrays]:
+    """Loads a SavedModel in a clean process and runs it.
+
+    Args:
+        version: the folder with `saved_model.pb`.
+        requests: pairs of inputs (tensor name, such as "x:0", to array) and names of the tensors
+            that are wanted.
+
+    Returns:
+        For each request, the wanted tensors by name.
+
+    Raises:
+        LoadError: if the model does not load or run.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        job = pathlib.Path(folder, "job.json")
+        written = [
+            {
+                "inputs": {name: to_json(value) for name, value in inputs.items()},
+                "outputs": outputs,
+            }
+            for inputs, outputs in requests
+        ]
+        job.write_text(json.dumps({"version": str(version), "requests": written}))
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
+        done = subprocess.run(
+            [sys.executable, "-m", "keras_transfer.serving.c_api", str(job)],
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            env=environment | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        )
+        if done.returncode:
+            raise LoadError(done.stderr.strip()[-2000:] or f"exit status {done.returncode}")
+        results = json.loads(job.with_name("results.json").read_text())
+    return [{name: from_json(value) for name, value in result.items()} for result in results]

@@ -54,9 +54,14 @@ def main() -> None:
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get("KERAS_TRANSFER_DEBUG"):
             raise
-        sys.exit(f"Error: {error}")
+        sys.exit(f"{_line_break()}Error: {error}")
     except Exception as error:
         # tf.errors.OpError, without importing TensorFlow just to name it
         if os.environ.get("KERAS_TRANSFER_DEBUG") or not hasattr(error, "error_code"):
             raise
-        sys.exit(f"Error: {str(error).splitlines()[0]}")
+        sys.exit(f"{_line_break()}Error: {str(error).splitlines()[0]}")
+
+
+def _line_break() -> str:
+    """Keras's progress bar leaves the cursor behind it."""
+    return "\n" if sys.stdout.isatty() else ""

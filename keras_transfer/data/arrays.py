@@ -50,6 +50,7 @@ def arrays(
 
     Example:
 
+    >>> import numpy as np
     >>> import keras_transfer as kx
     >>> x, y = np.zeros([10, 8, 8, 3], "uint8"), ["cat", "dog"] * 5
     >>> data = kx.arrays(x, y, validation_split=0.4)

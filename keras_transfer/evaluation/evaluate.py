@@ -45,6 +45,7 @@ def evaluate(
 
     Example:
 
+    >>> import numpy as np
     >>> import keras_transfer as kx
     >>> data = kx.arrays(np.zeros([8, 32, 32, 3], "uint8"), [0, 1] * 4, test_split=0.5)
     >>> backbone = kx.load_backbone("efficientnet_lite0", input_shape=(32, 32, 3))

@@ -13,7 +13,8 @@ import numpy as np
 
 from keras_transfer._atomic import publish, staging_folder
 
-_WEIGHTS, _RANDOM, _BEST, _STATE = "state.weights.h5", "random.npz", "best.npz", "state.json"
+# Arrays in NumPy's format: HDF5 answers a full disk with a crash.
+_VARIABLES, _BEST, _STATE = "variables.npz", "best.npz", "state.json"
 
 
 class EarlyStopping(keras.callbacks.EarlyStopping):
@@ -84,10 +85,8 @@ class Checkpoints(keras.callbacks.Callback):
         state = json.loads((newest / _STATE).read_text())
         self._check_settings(state["settings"])
         model.optimizer.build(model.trainable_variables)
-        model.load_weights(newest / _WEIGHTS)
-        for variable, value in zip(
-            _random_states(model), _load_arrays(newest / _RANDOM), strict=True
-        ):
+        values = _load_arrays(newest / _VARIABLES)
+        for variable, value in zip(_variables(model), values, strict=True):
             variable.assign(value)
         if self.early_stopping and (newest / _BEST).is_file():
             weights = _load_arrays(newest / _BEST)
@@ -102,15 +101,20 @@ class Checkpoints(keras.callbacks.Callback):
         for name, value in (logs or {}).items():
             self._history[name] = [*self._history.get(name, []), float(value)]
         older = list(self.folder.glob("epoch-*"))
-        with staging_folder(self.folder) as staging:
-            self._write(staging, epoch + 1)
-            publish(staging, self.folder / f"epoch-{epoch + 1:05d}")
+        try:
+            with staging_folder(self.folder) as staging:
+                self._write(staging, epoch + 1)
+                publish(staging, self.folder / f"epoch-{epoch + 1:05d}")
+        except OSError as error:
+            raise OSError(
+                f"Expected room and permission for a checkpoint in {self.folder}; the one before "
+                f"is kept, run again to go on from there. Received: {error}."
+            ) from error
         for folder in older:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _write(self, folder: pathlib.Path, epochs: int) -> None:
-        self.model.save_weights(folder / _WEIGHTS)
-        np.savez(folder / _RANDOM, *(state.numpy() for state in _random_states(self.model)))
+        np.savez(folder / _VARIABLES, *(_array(variable) for variable in _variables(self.model)))
         early_stopping = None
         if self.early_stopping and self.early_stopping.best_weights is not None:
             np.savez(folder / _BEST, *self.early_stopping.best_weights)
@@ -135,10 +139,15 @@ class Checkpoints(keras.callbacks.Callback):
             )
 
 
-def _random_states(model: keras.Model) -> list[keras.Variable]:
-    """Where dropout stands in its random sequence; a weights file does not hold it."""
-    weights = {id(weight) for weight in model.weights}
-    return [variable for variable in model.variables if id(variable) not in weights]
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    """Weights, where dropout stands in its random sequence, and the optimizer's state."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _array(variable: keras.Variable) -> np.ndarray:
+    """NumPy's files hold no bfloat16; float32 holds it exactly."""
+    value = np.asarray(variable.numpy())
+    return value if value.dtype.isbuiltin == 1 else value.astype("float32")
 
 
 def _load_arrays(path: pathlib.Path) -> list[np.ndarray]:

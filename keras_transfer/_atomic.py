@@ -37,23 +37,26 @@ def publish(staging: pathlib.Path, target: pathlib.Path) -> None:
     _sync(target.parent)
 
 
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A hidden file to write, with the same ending; it takes the place of `path` at the end."""
+    descriptor, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+    os.close(descriptor)
+    temporary = pathlib.Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_text(path: pathlib.Path, text: str) -> None:
     """Replaces a text file at once."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        replace(pathlib.Path(temporary), path)
-    finally:
-        pathlib.Path(temporary).unlink(missing_ok=True)
-
-
-def replace(temporary: pathlib.Path, path: pathlib.Path) -> None:
-    """Moves a finished file over another of the same folder, after it is on the disk."""
-    temporary.chmod(0o644)
-    _sync(temporary)
-    os.replace(temporary, path)
-    _sync(path.parent)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _sync(path: pathlib.Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from keras_transfer._atomic import replace, write_text
+from keras_transfer._atomic import replacing, write_text
 from keras_transfer.evaluation.reports import ClassificationReport, RegressionReport
 from keras_transfer.models.classifier import set_class_names
 
@@ -42,9 +42,10 @@ def start_run(folder: pathlib.Path, settings: dict[str, Any], *, overwrite: bool
     """
     state = folder / _STATE
     text = json.dumps(settings, indent=1, sort_keys=True) + "\n"
-    interrupted = (state / _SETTINGS).is_file()
+    checkpoints = state / "checkpoints"
+    interrupted = (state / _SETTINGS).is_file() and any(checkpoints.glob("epoch-*"))
     if interrupted and (state / _SETTINGS).read_text() == text:
-        return state / "checkpoints"
+        return checkpoints
     if not overwrite and (interrupted or (folder / METRICS).is_file()):
         held = _difference(state / _SETTINGS, settings) if interrupted else "a finished training"
         raise FileExistsError(
@@ -54,7 +55,7 @@ def start_run(folder: pathlib.Path, settings: dict[str, Any], *, overwrite: bool
     shutil.rmtree(state, ignore_errors=True)
     state.mkdir(parents=True)
     write_text(state / _SETTINGS, text)
-    return state / "checkpoints"
+    return checkpoints
 
 
 def finish_run(
@@ -64,14 +65,15 @@ def finish_run(
     report: ClassificationReport | RegressionReport,
 ) -> None:
     """Writes the results, each file at once and the metrics last, and drops the checkpoints."""
-    (folder / METRICS).unlink(missing_ok=True)
-    temporary = folder / f".{_MODEL.replace('.', '-new.')}"
-    model.save(temporary)
-    replace(temporary, folder / _MODEL)
+    with replacing(folder / _MODEL) as temporary:
+        model.save(temporary)
+        # From here to the end the folder holds no finished run.
+        (folder / METRICS).unlink(missing_ok=True)
     write_text(folder / _NAMES, json.dumps(getattr(model, "class_names", []), indent=1) + "\n")
     write_text(folder / _SETTINGS, (folder / _STATE / _SETTINGS).read_text())
     _write_history(folder / _HISTORY, history)
     report.save(folder)
+    (folder / _STATE / _SETTINGS).unlink()
     shutil.rmtree(folder / _STATE)
 
 
@@ -102,15 +104,11 @@ def _difference(file: pathlib.Path, settings: dict[str, Any]) -> str:
 
 def _write_history(path: pathlib.Path, stages: list[keras.callbacks.History]) -> None:
     """One row an epoch of a stage, the columns being what Keras logged."""
-    temporary = path.with_name(f".{path.name}")
     names = sorted({name for history in stages for name in history.history})
-    with temporary.open("w", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["stage", "epoch", *names])
         for stage, history in enumerate(stages):
             for row, epoch in enumerate(history.epoch):
-                values = [
-                    history.history[name][row] if name in history.history else "" for name in names
-                ]
-                writer.writerow([stage, epoch, *values])
-    replace(temporary, path)
+                logs = history.history
+                writer.writerow([stage, epoch, *(logs[n][row] if n in logs else "" for n in names)])

@@ -56,10 +56,12 @@ def data_folder(data: str) -> pathlib.Path:
 
 
 def fingerprint(data: str) -> str:
-    """Changes when a file is added, removed or has another size; of a tfds name, the name."""
+    """Changes when a picture is added, removed or has another size; of a tfds name, the name."""
+    from keras_transfer.data.images import picture_files
+
     if data.startswith("tfds://"):
         return data
     folder = data_folder(data)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = picture_files(folder)
     listing = "\n".join(f"{path.relative_to(folder)}\t{path.stat().st_size}" for path in files)
     return hashlib.sha256(listing.encode()).hexdigest()[:16]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import enum
+import functools
 import pathlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from keras_transfer.cli._tensorflow import import_quietly
 from keras_transfer.cli.data import DATA_HELP, load_data
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from keras_transfer.data.splits import Splits
 
 
 class Part(str, enum.Enum):
@@ -18,12 +24,13 @@ class Part(str, enum.Enum):
     train = "train"
     validation = "validation"
     test = "test"
+    all = "all"
 
 
 def evaluate(
     run: Annotated[pathlib.Path, typer.Argument(help="A run folder made by `fit`.")],
     data: Annotated[str, typer.Argument(help=DATA_HELP)],
-    part: Annotated[Part, typer.Option(help="Which part of the data.")] = Part.test,
+    part: Annotated[Part, typer.Option(help="Which part; 'all' for every picture.")] = Part.test,
     output: Annotated[
         pathlib.Path | None,
         typer.Option("--output", "-o", help="Folder for the figures. Default: RUN/evaluation."),
@@ -49,10 +56,23 @@ def evaluate(
             f"Expected the classes that the model knows, {model.class_names}. "
             f"Received: {splits.class_names} in {data}."
         )
-    dataset = getattr(splits, part.value)
-    if dataset is None:
-        raise ValueError(f"Expected {data} to have {part.value} data. Received: none.")
+    dataset = _part(splits, part)
     report = kx.evaluate(model, dataset)
     report.save(output or run / "evaluation")
     report.print()
     print(f"All is in {output or run / 'evaluation'}.")
+
+
+def _part(splits: Splits, part: Part) -> tf.data.Dataset:
+    parts = [splits.train, splits.validation, splits.test]
+    if part is not Part.all:
+        parts = [getattr(splits, part.value)]
+    found = [dataset for dataset in parts if dataset is not None]
+    if not found:
+        raise ValueError(
+            f"Expected {part.value} data: choose another --part, 'all' for every picture. "
+            "Received: none."
+        )
+    joined = functools.reduce(lambda one, other: one.concatenate(other), found)
+    joined.resize = splits.resize
+    return joined

@@ -131,7 +131,7 @@ def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool
     import keras_transfer as kx
     from keras_transfer.runs import finish_run, start_run
 
-    chosen_strategy = _strategy(settings)
+    chosen_strategy, hidden = _strategy(settings), _widths(settings["hidden"])
     size = (settings["image_size"], settings["image_size"])
     keras.utils.set_random_seed(settings["seed"])
     splits = load_data(
@@ -154,7 +154,7 @@ def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool
         kx.load_backbone(settings["backbone"], input_shape=(*size, 3), weights=weights),
         splits.class_names,
         pooling=settings["pooling"],
-        hidden=[int(width) for width in settings["hidden"].split(",") if width],
+        hidden=hidden,
         dropout=settings["dropout"],
     )
     held_out = splits.test or splits.validation
@@ -191,12 +191,24 @@ def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool
 def _strategy(settings: dict[str, Any]) -> Strategy:
     import keras_transfer as kx
 
-    if settings["strategy"] == "feature_extraction":
-        return kx.FeatureExtraction()
     blocks = settings["blocks"]
+    if settings["strategy"] == "feature_extraction":
+        if blocks is not None or settings["batch_norm"] != "frozen":
+            raise ValueError(
+                "Expected --blocks and --batch-norm with --strategy fine_tuning alone. Received: "
+                f"strategy feature_extraction, blocks {blocks}, {settings['batch_norm']} BatchNorm."
+            )
+        return kx.FeatureExtraction()
     if blocks is not None:
         blocks = int(blocks) if blocks.isdecimal() else [name.strip() for name in blocks.split(",")]
     return kx.FineTuning(blocks, batch_norm=settings["batch_norm"])
+
+
+def _widths(hidden: str) -> list[int]:
+    widths = [width.strip() for width in hidden.split(",") if width.strip()]
+    if not all(width.isdecimal() for width in widths):
+        raise ValueError(f"Expected --hidden to be widths, such as 64,32. Received: {hidden!r}.")
+    return [int(width) for width in widths]
 
 
 def _plain(value: Any) -> Any:

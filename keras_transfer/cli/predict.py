@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from keras_transfer._progress import track
@@ -38,13 +39,20 @@ def predict(
         for row in rows:
             print(json.dumps(row))
     else:
-        table = Table("Picture", "Label", "Score")
+        table = Table("Picture", "Prediction", "Score")
         for row in rows:
-            score = f"{row['score']:.3f}" if "score" in row else ""
-            table.add_row(row["file"], row.get("label", f"[red]{row.get('error')}[/]"), score)
+            table.add_row(escape(row["file"]), *_cells(row))
         Console().print(table)
     if any("error" in row for row in rows):
         raise typer.Exit(1)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, str]:
+    if "error" in row:
+        return f"[red]{escape(row['error'])}[/]", ""
+    if "values" in row:
+        return ", ".join(f"{value:.4g}" for value in row["values"]), ""
+    return escape(row["label"]), f"{row['score']:.3f}"
 
 
 def predicted(version: pathlib.Path, pictures: list[pathlib.Path]) -> Iterator[dict[str, Any]]:

@@ -66,13 +66,11 @@ def arrays(
     shares = {"test": test_split, "validation": validation_split}
     stratify = names if labels.dtype == np.int32 and labels.ndim == 1 else ()
     parts = stratified_indices(labels, stratify, shares, seed)
+    pictures, targets = tf.constant(x), tf.constant(labels)
     rgb = [*x.shape[1:3], 3]
     return make_splits(
-        {
-            part: tf.data.Dataset.from_tensor_slices((x[chosen], labels[chosen]))
-            for part, chosen in parts.items()
-        },
-        lambda picture, label: (tf.broadcast_to(picture, rgb), label),
+        {part: tf.data.Dataset.from_tensor_slices(chosen) for part, chosen in parts.items()},
+        lambda index: (tf.broadcast_to(pictures[index], rgb), targets[index]),
         class_names=names,
         image_size=image_size or x.shape[1:3],
         resize=resize,
@@ -107,7 +105,7 @@ def _pictures(x: Any) -> np.ndarray:
 
 def _labels(y: np.ndarray, class_names: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
     """Labels as the model needs them, and the class names (none for numbers to be predicted)."""
-    if y.dtype.kind in "USO":
+    if y.dtype.kind in "USO" and y.ndim == 1:
         names = sorted({str(label) for label in y}) if class_names is None else list(class_names)
         unknown = sorted({str(label) for label in y} - set(names))
         if unknown:

@@ -45,14 +45,18 @@ def augmentation(
         )
     fill = {"fill_mode": "constant", "fill_value": 255.0, "seed": seed}
     layers = [
-        keras.layers.RandomFlip("horizontal", seed=seed),
-        keras.layers.RandomTranslation(0.1, 0.1, **fill),
-        keras.layers.RandomZoom(0.1, **fill),
-        keras.layers.RandomRotation(15 / 360, **fill),
-        keras.layers.RandomBrightness(0.2, value_range=(0, 255), seed=seed),
-        keras.layers.RandomContrast(0.2, value_range=(0, 255), seed=seed),
+        keras.layers.RandomFlip("horizontal", seed=seed, name="flip"),
+        keras.layers.RandomTranslation(0.1, 0.1, name="translation", **fill),
+        keras.layers.RandomZoom(0.1, name="zoom", **fill),
+        keras.layers.RandomRotation(15 / 360, name="rotation", **fill),
+        keras.layers.RandomBrightness(0.2, value_range=(0, 255), seed=seed, name="brightness"),
+        keras.layers.RandomContrast(0.2, value_range=(0, 255), seed=seed, name="contrast"),
     ]
-    chosen = {"none": [keras.layers.Identity()], "light": layers[:3], "standard": layers}[strength]
+    chosen = {
+        "none": [keras.layers.Identity(name="identity")],
+        "light": layers[:3],
+        "standard": layers,
+    }[strength]
     return keras.Sequential(
-        [keras.Input((*image_size, 3)), *chosen], name=f"augmentation_{strength}"
+        [keras.Input((*image_size, 3), name="pixels"), *chosen], name=f"augmentation_{strength}"
     )

@@ -92,6 +92,12 @@ def image_folder(
     files = {part: _files(folder, class_names) for part, folder in folders.items()}
     files = readable_pictures(files, on_error=on_error)
     _check_not_empty(files["train"], folders["train"], class_names)
+    for part, (paths, _) in files.items():
+        if not len(paths):
+            raise ValueError(
+                f"Expected readable pictures in {folders[part]}: add some or remove the folder. "
+                "Received: none."
+            )
     shares = {"test": test_split, "validation": validation_split}
     shares = {part: share for part, share in shares.items() if part not in folders}
     paths, labels = files.pop("train")

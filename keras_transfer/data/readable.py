@@ -104,9 +104,10 @@ def _in_words(message: str) -> str:
 
 def _print_table(reasons: dict[str, str]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("Left out", "Reason", title=f"{len(reasons)} unreadable pictures")
     for path, reason in reasons.items():
-        table.add_row(path, reason)
+        table.add_row(escape(path), escape(reason))
     Console().print(table)

@@ -84,6 +84,14 @@ def _split(
     rest, part = train_test_split(
         indices, test_size=count, random_state=seed, stratify=chosen if class_names else None
     )
+    for side in (rest, part):
+        lost = sorted(set(chosen) - set(labels[side])) if class_names else []
+        if lost:
+            raise ValueError(
+                "Expected some of each class on both sides of the split: add examples or choose "
+                f"other shares. Received: {len(side)} on one side, none of "
+                f"{[class_names[label] for label in lost]}."
+            )
     return np.sort(rest), np.sort(part)
 
 
@@ -111,6 +119,7 @@ def make_splits(
     resize: Resize,
     batch_size: int,
     seed: int,
+    shuffle_buffer: int | None = None,
 ) -> Splits:
     """The one pipeline: shuffle what is small, load and resize in parallel, batch, prefetch.
 
@@ -123,6 +132,7 @@ def make_splits(
         resize: see there.
         batch_size: int, at least 1. The last batch of an epoch may be smaller.
         seed: int. Of the order of the training examples.
+        shuffle_buffer: how many elements are held in memory to shuffle. Defaults to all.
 
     Raises:
         ValueError: if the size of pictures or batches is out of range.
@@ -139,7 +149,8 @@ def make_splits(
             return None
         examples = parts[part]
         if part == "train":
-            examples = examples.shuffle(max(1, int(examples.cardinality())), seed=seed)
+            buffer = shuffle_buffer or max(1, int(examples.cardinality()))
+            examples = examples.shuffle(buffer, seed=seed)
         loaded = examples.map(load_resized, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         dataset = loaded.batch(batch_size).prefetch(tf.data.AUTOTUNE)
         dataset.resize = resize  # as Keras notes `class_names` on its datasets

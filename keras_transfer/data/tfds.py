@@ -11,6 +11,9 @@ from keras_transfer.data.decoding import decode_picture
 from keras_transfer.data.resizing import Resize, check_resize
 from keras_transfer.data.splits import Splits, make_splits
 
+# Encoded pictures are held in memory to shuffle them; they were shuffled when prepared.
+_SHUFFLE_BUFFER = 10_000
+
 
 def tfds(
     name: str,
@@ -73,6 +76,7 @@ def tfds(
         resize=resize,
         batch_size=batch_size,
         seed=seed,
+        shuffle_buffer=_SHUFFLE_BUFFER,
     )
 
 

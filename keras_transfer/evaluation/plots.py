@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from keras_transfer._atomic import replace
+from keras_transfer._atomic import replacing
 
 _MAX_COUNTS_SHOWN = 30
 
@@ -39,6 +39,5 @@ def save_confusion_matrix(matrix: np.ndarray, class_names: list[str], path: path
         for (row, column), count in np.ndenumerate(matrix):
             shade = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=shade)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png", dpi=120)
-    replace(temporary, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

@@ -62,14 +62,16 @@ class ClassificationReport:
         """
         from keras_transfer.evaluation.plots import save_confusion_matrix
 
-        _save_metrics(self.to_dict(), folder)
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
         save_confusion_matrix(
             self.confusion_matrix, self.class_names, pathlib.Path(folder) / "confusion_matrix.png"
         )
+        _save_metrics(self.to_dict(), folder)
 
     def print(self) -> None:
         """Prints the figures of each class and of all as a table."""
         from rich.console import Console
+        from rich.markup import escape
         from rich.table import Table
 
         title = f"accuracy {self.accuracy:.3f}, macro F1 {self.macro_f1:.3f}, loss {self.loss:.3f}"
@@ -78,7 +80,7 @@ class ClassificationReport:
             table.add_column(column, justify="right")
         for name, row in self.per_class.items():
             figures = [f"{row[column]:.3f}" for column in ("precision", "recall", "f1")]
-            table.add_row(name, *figures, str(row["support"]))
+            table.add_row(escape(name), *figures, str(row["support"]))
         Console().print(table)
 
 

@@ -84,7 +84,7 @@ def split_off_head(model: keras.Model) -> tuple[list[Block], tuple[keras.layers.
     """The blocks of a model's backbone, and the layers of its head.
 
     The backbone is the nested model with most weights. In a flat model the head is what follows
-    the last feature map (or, with no feature map, the last layer with weights).
+    the last feature map (or, where no feature map is to be seen, the last layer with weights).
 
     Args:
         model: keras.Model.
@@ -113,7 +113,9 @@ def flatten(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
 def _flat_head(layers: list[keras.layers.Layer]) -> tuple[keras.layers.Layer, ...]:
     start = 0
     for index, layer in enumerate(layers):
-        if len(getattr(_first(layer.output), "shape", ())) >= 3:
+        # A layer of a subclassed model has no symbolic output.
+        output = getattr(layer, "output", None)
+        if output is not None and len(_tensors(output)[0].shape) >= 3:
             start = index + 1
     if start == 0:
         start = max((i for i, layer in enumerate(layers) if layer.weights), default=0)
@@ -183,7 +185,3 @@ def _last_use(model: keras.Model, operations: list[keras.Operation]) -> dict[int
 
 def _tensors(structure: object) -> list[keras.KerasTensor]:
     return keras.tree.flatten(structure)
-
-
-def _first(structure: object) -> keras.KerasTensor:
-    return _tensors(structure)[0]

@@ -39,8 +39,8 @@ def Classifier(  # noqa: N802  reads as the model it makes
         A `keras.Model` from pixels to logits, float32 `(batch, classes)` under any dtype policy.
 
     Raises:
-        ValueError: if there are less than two classes (one with `multi_label`), names repeat, or
-            the head's settings are out of range.
+        ValueError: if there are less than two classes, names repeat, or the head's settings are
+            out of range.
 
     Example:
 
@@ -50,7 +50,7 @@ def Classifier(  # noqa: N802  reads as the model it makes
     >>> model.output_shape, model.class_names
     ((None, 2), ['cat', 'dog'])
     """
-    names = _names(class_names, minimum=1 if multi_label else 2)
+    names = _names(class_names)
     task = SEVERAL_CLASSES if multi_label else ONE_CLASS
     pixels = _pixels(backbone)
     logits = dense_head(
@@ -150,12 +150,12 @@ def _pixels(backbone: keras.Model) -> keras.KerasTensor:
     return keras.Input(backbone.input_shape[1:], name="pixels", dtype="float32")
 
 
-def _names(class_names: Sequence[str] | int, minimum: int) -> list[str]:
+def _names(class_names: Sequence[str] | int) -> list[str]:
     if isinstance(class_names, int):
         class_names = [str(number) for number in range(class_names)]
     names = list(class_names)
-    if len(names) < minimum or len(set(names)) < len(names):
+    if len(names) < 2 or len(set(names)) < len(names):
         raise ValueError(
-            f"Expected at least {minimum} different class names. Received: class_names={names}."
+            f"Expected at least 2 different class names. Received: class_names={names}."
         )
     return names

@@ -45,13 +45,16 @@ def run(
         ]
         job.write_text(json.dumps({"version": str(version), "requests": written}))
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
-        done = subprocess.run(
-            [sys.executable, "-m", "keras_transfer.serving.c_api", str(job)],
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            env=environment | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "keras_transfer.serving.c_api", str(job)],
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT,
+                env=environment | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            )
+        except subprocess.TimeoutExpired as error:
+            raise LoadError(f"It did not answer within {_TIMEOUT} seconds.") from error
         if done.returncode:
             raise LoadError(done.stderr.strip()[-2000:] or f"exit status {done.returncode}")
         results = json.loads(job.with_name("results.json").read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import warnings
 from collections.abc import Callable, Sequence
 
 import keras
@@ -53,7 +54,8 @@ def export(
         base_path: the model's folder; made if it is not there.
         class_names: list of str. Defaults to those noted on the model.
         resize: "stretch", "crop" or "pad". Defaults to what `kx.fine_tune` or `kx.evaluate`
-            noted on the model, else to "stretch", as in `kx.image_folder`.
+            noted on the model, else, with a warning, to "stretch". (They cannot know it of a
+            dataset that was mapped or loaded otherwise: pass `data.resize` then.)
         samples: picture files that are stored in the version, with the answers that Keras gives,
             for `kx.verify`. Made-up pictures are stored in any case.
 
@@ -71,12 +73,11 @@ def export(
     >>> import keras_transfer as kx
     >>> backbone = kx.load_backbone("efficientnet_lite0", input_shape=(32, 32, 3))
     >>> model = kx.Classifier(backbone, ["cat", "dog"])
-    >>> kx.export(model, tempfile.mkdtemp()).name
+    >>> kx.export(model, tempfile.mkdtemp(), resize="stretch").name
     '1'
     """
     size = _size(model)
-    way: Resize = getattr(model, "resize", "stretch") if resize is None else resize
-    check_resize(way)
+    way = _resize(model, resize)
     names = [] if task_of(model) is REGRESSION else class_names_of(model, class_names)
     predict = pixels_signature(model, names)
     predict_bytes = bytes_signature(predict, size, way)
@@ -87,6 +88,18 @@ def export(
             save_samples(staging, _answers(predict, pictures, size, way))
         verify(staging)
         return publish_next_version(staging, pathlib.Path(base_path))
+
+
+def _resize(model: keras.Model, resize: Resize | None) -> Resize:
+    if resize is None and not hasattr(model, "resize"):
+        warnings.warn(
+            "Expected to know how pictures were resized for training: pass `resize=data.resize`. "
+            "Taking 'stretch', the default of kx.image_folder.",
+            stacklevel=3,
+        )
+    way: Resize = getattr(model, "resize", "stretch") if resize is None else resize
+    check_resize(way)
+    return way
 
 
 def _size(model: keras.Model) -> tuple[int, int]:

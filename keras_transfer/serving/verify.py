@@ -52,7 +52,7 @@ def verify(version_path: str | os.PathLike[str]) -> None:
     >>> import tempfile
     >>> import keras_transfer as kx
     >>> backbone = kx.load_backbone("efficientnet_lite0", input_shape=(32, 32, 3), weights=None)
-    >>> version = kx.export(kx.Classifier(backbone, 2), tempfile.mkdtemp())
+    >>> version = kx.export(kx.Classifier(backbone, 2), tempfile.mkdtemp(), resize="crop")
     >>> kx.verify(version)
     """
     version = pathlib.Path(version_path)
@@ -108,6 +108,8 @@ def _wrong_answers(version: pathlib.Path, signatures: dict[str, Any]) -> list[st
         samples = load_samples(version)
     except Exception as error:  # zipfile, zlib and numpy each have their own for a damaged file
         return [f"The stored samples are damaged: {error}."]
+    if set(samples) != set(signatures):
+        return [f"There are samples for {sorted(samples)}, not for {sorted(signatures)}."]
     requests = [
         (
             {signatures[name].inputs[key].name: value for key, value in inputs.items()},

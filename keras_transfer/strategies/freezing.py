@@ -81,7 +81,9 @@ class Strategy(abc.ABC):
 class FeatureExtraction(Strategy):
     """Trains the head alone; the backbone is a fixed feature extractor.
 
-    The first thing to try, and with a few dozen pictures a class often the best.
+    The first thing to try, and with a few dozen pictures a class often the best. Dropout and
+    stochastic depth inside a backbone (EfficientNet 1 and 2, ConvNeXt) stay active while the head
+    is trained, as `trainable` does not govern them in Keras.
 
     Reference: Razavian et al., "CNN Features off-the-shelf: an Astounding Baseline for
     Recognition", CVPR workshops 2014.

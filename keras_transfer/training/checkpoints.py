@@ -59,7 +59,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     Args:
         folder: where the epochs' folders lie; of one training only.
-        settings: JSON dict that tells this training from others.
+        settings: JSON dict that tells this training from others, `epochs` among them.
         early_stopping: the `EarlyStopping` whose state belongs to it, or None. It has to come
             earlier in the list of callbacks.
     """
@@ -79,6 +79,8 @@ class Checkpoints(keras.callbacks.Callback):
         Raises:
             ValueError: if the folder belongs to a training with other settings.
         """
+        for killed in self.folder.glob(".staging-*"):
+            shutil.rmtree(killed, ignore_errors=True)
         newest = max(self.folder.glob("epoch-*"), default=None)
         if newest is None:
             return Progress(0, {}, False)
@@ -91,7 +93,7 @@ class Checkpoints(keras.callbacks.Callback):
         if self.early_stopping and (newest / _BEST).is_file():
             weights = _load_arrays(newest / _BEST)
             self.early_stopping.resume(state["early_stopping"], weights)
-            if state["stopped"]:
+            if state["stopped"] or state["epochs"] >= self.settings["epochs"]:
                 model.set_weights(weights)
         self._history = state["history"]
         return Progress(state["epochs"], dict(self._history), state["stopped"])

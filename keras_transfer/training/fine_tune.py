@@ -39,7 +39,7 @@ def fine_tune(
 
     The optimizer is AdamW (no weight decay on biases and normalization) on a cosine that falls to
     zero, after a linear warm-up over the first tenth of the steps. A model that was
-    compiled before keeps its loss and metrics; otherwise they follow from its head.
+    compiled before keeps its loss, metrics and other settings; else they follow from its head.
 
     Args:
         model: keras.Model, changed in place.
@@ -54,7 +54,8 @@ def fine_tune(
         early_stopping: int, the number of epochs without a lower validation loss after which
             training stops and the best weights are restored; None to train all epochs.
         checkpoints: folder for the state after every epoch. Called again with the same
-            settings, training goes on where it was killed. Remove the folder to train anew.
+            settings, training goes on where it was killed. Remove the folder to train anew, also
+            with other data: of the data only shapes and the number of batches are compared.
         callbacks: further Keras callbacks.
         verbose: as in `keras.Model.fit`.
 
@@ -92,6 +93,7 @@ def fine_tune(
             "strategy": [type(strategy).__name__, strategy.get_config()],
             "epochs": epochs,
             "steps": steps,
+            "data": repr(train.element_spec),
             "learning_rate": learning_rate,
             "augmentation": None if augmentation is None else _digest(augmentation.get_config()),
             "class_weight": repr(class_weight),
@@ -142,8 +144,10 @@ def _optimizer(learning_rate: float, weight_decay: float, steps: int) -> keras.o
 
 def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
     if model.compiled:
-        metrics = keras.saving.deserialize_keras_object(model.get_compile_config()).get("metrics")
-        model.compile(optimizer, model.loss, metrics=metrics)
+        # Keras has no public name for what `compile` was given; serializing it would ask for
+        # custom objects to be registered.
+        given = dict(model._compile_config.config)
+        model.compile(**{**given, "optimizer": optimizer})
     else:
         task = task_of(model)
         model.compile(optimizer, task.loss(), metrics=task.metrics())

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_transfer.models.tasks import ONE_CLASS
+from keras_transfer.models.tasks import ONE_CLASS, SEVERAL_CLASSES
 
 
 def count_steps(train: tf.data.Dataset) -> int:
@@ -52,6 +52,11 @@ def _in_range(labels: tf.Tensor, classes: int) -> tf.Tensor:
 
 def class_weights(model: keras.Model, train: tf.data.Dataset, given: Any) -> Any:
     """The weight of each label; "balanced" is one over its share, counted in one pass."""
+    if given is not None and model.layers[-1].name == SEVERAL_CLASSES.output_name:
+        raise ValueError(
+            "Expected no `class_weight` where several classes may hold at once: Keras would take "
+            f"the first of them for all. Received: class_weight={given!r}."
+        )
     if given != "balanced":
         return given
     labels = np.concatenate([batch[1].numpy() for batch in train])

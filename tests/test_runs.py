@@ -29,7 +29,7 @@ def test_loaded_run_is_the_model_with_its_class_names(finished):
 def test_interrupted_run_keeps_its_checkpoints(tmp_path):
     folder = start_run(tmp_path, SETTINGS, overwrite=False)
     (folder / "epoch-00001").mkdir(parents=True)
-    assert start_run(tmp_path, SETTINGS, overwrite=True) == folder
+    assert start_run(tmp_path, SETTINGS, overwrite=False) == folder
     assert (folder / "epoch-00001").is_dir()
 
 

@@ -52,11 +52,8 @@ def augmentation(
         keras.layers.RandomBrightness(0.2, value_range=(0, 255), seed=seed, name="brightness"),
         keras.layers.RandomContrast(0.2, value_range=(0, 255), seed=seed, name="contrast"),
     ]
-    chosen = {
-        "none": [keras.layers.Identity(name="identity")],
-        "light": layers[:3],
-        "standard": layers,
-    }[strength]
+    nothing = [keras.layers.Identity(name="identity")]
+    chosen = {"none": nothing, "light": layers[:3], "standard": layers}[strength]
     return keras.Sequential(
         [keras.Input((*image_size, 3), name="pixels"), *chosen], name=f"augmentation_{strength}"
     )

@@ -90,28 +90,65 @@ def test_finished_run_is_not_overwritten_unless_told(run, picture_folder):
 
 
 def test_interrupted_run_with_other_settings_is_refused(picture_folder, tmp_path, monkeypatch):
-    def killed(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("keras_transfer.training.fine_tune.prepared", killed)
     arguments = ["fit", picture_folder, "--output", tmp_path / "run", *QUICK]
-    call(*arguments, fails=True)
+    with monkeypatch.context() as patch:  # after training, before the results are written
+        patch.setattr("keras_transfer.runs.finish_run", lambda *_: 1 / 0)
+        call(*arguments, fails=True)
     with pytest.raises(FileExistsError, match="interrupted training with.*'seed': 0"):
         call(*arguments, "--seed", "1")
 
 
+FINE_TUNING = {"blocks": ["block7a", "top"], "batch_norm": "trainable"}
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("options", "changed"),
     [
-        ["--strategy", "fine_tuning", "--blocks", "2"],
-        ["--strategy", "fine_tuning", "--blocks", "block7a,top", "--batch-norm", "trainable"],
-        ["--augmentation", "light", "--balanced", "--hidden", "8,4", "--pooling", "avgmax"],
-        ["--early-stopping", "1", "--weights", "random", "--resize", "pad"],
+        (
+            "--strategy fine_tuning --blocks 2",
+            {"strategy": {"blocks": 2, "batch_norm": "frozen"}},
+        ),
+        (
+            "--strategy fine_tuning --blocks block7a,top --batch-norm trainable",
+            {"strategy": FINE_TUNING},
+        ),
+        (
+            "--augmentation light --balanced --hidden 8,4 --pooling avgmax",
+            {
+                "augmentation": "augmentation_light",
+                "class_weight": "balanced",
+                "head": ["average_pooling", "max_pooling", "pooling", "hidden_1", "hidden_2"],
+            },
+        ),
+        ("--early-stopping 1 --resize pad", {"early_stopping": 1, "resize": "pad"}),
     ],
 )
-def test_options_reach_the_training(picture_folder, tmp_path, options):
-    call("fit", picture_folder, "--output", tmp_path / "run", *QUICK, *options)
-    assert (tmp_path / "run" / "metrics.json").is_file()
+def test_options_reach_the_training(picture_folder, tmp_path, monkeypatch, options, changed):
+    seen, fine_tune = {}, kx.fine_tune
+
+    def spy(model, train, *args, **kwargs):
+        names = [layer.name for layer in model.layers]
+        seen.update(
+            strategy=kwargs["strategy"].get_config(),
+            head=[name for name in names if "pool" in name or "hidden" in name],
+            class_weight=kwargs["class_weight"],
+            augmentation=kwargs["augmentation"].name,
+            early_stopping=kwargs["early_stopping"],
+            resize=train.resize,
+        )
+        return fine_tune(model, train, *args, **kwargs)
+
+    monkeypatch.setattr(kx, "fine_tune", spy)
+    call("fit", picture_folder, "--output", tmp_path / "run", *QUICK, *options.split())
+    assert seen == {
+        "strategy": {},
+        "head": ["average_pooling"],
+        "class_weight": None,
+        "augmentation": "augmentation_none",
+        "early_stopping": None,
+        "resize": "stretch",
+        **changed,
+    }
 
 
 def test_options_out_of_range_stop_before_training(picture_folder, tmp_path):
@@ -120,9 +157,14 @@ def test_options_out_of_range_stop_before_training(picture_folder, tmp_path):
         call(*fit, "--strategy", "fine_tuning", "--blocks", "block7b")
     with pytest.raises(ValueError, match="nearest"):
         call(*fit, "--backbone", "resnet51")
+    with pytest.raises(ValueError, match="--strategy fine_tuning alone"):
+        call(*fit, "--blocks", "2")
+    with pytest.raises(ValueError, match="Received: '8,x'"):
+        call(*fit, "--hidden", "8,x")
     with pytest.raises(ValueError, match="data to evaluate on"):
         call(*fit, "--validation-split", "0")
     assert "Invalid value" in call(*fit, "--epochs", "0", fails=True).output
+    call(*fit, "--strategy", "fine_tuning", "--blocks", "block7a")  # the folder is not locked
 
 
 def test_unreadable_pictures_stop_or_are_skipped(picture_folder, tmp_path):
@@ -138,6 +180,23 @@ def test_evaluate_refuses_other_classes(run, picture_folder):
     (picture_folder / "dark").rename(picture_folder / "gloomy")
     with pytest.raises(ValueError, match="gloomy"):
         call("evaluate", run, picture_folder)
+
+
+def test_run_inside_the_data_folder_goes_on_after_a_kill(picture_folder):
+    from keras_transfer.cli.data import fingerprint
+
+    before = fingerprint(str(picture_folder))
+    (picture_folder / "run" / ".training").mkdir(parents=True)
+    (picture_folder / "run" / ".training" / "state.png").write_bytes(b"x")
+    (picture_folder / "dark" / ".DS_Store").write_bytes(b"x")
+    assert fingerprint(str(picture_folder)) == before
+    (picture_folder / "dark" / "0.png").unlink()
+    assert fingerprint(str(picture_folder)) != before
+
+
+def test_every_picture_is_evaluated_on_request(run, picture_folder, tmp_path):
+    call("evaluate", run, picture_folder, "--part", "all", "--output", tmp_path / "all")
+    assert json.loads((tmp_path / "all" / "metrics.json").read_text())["num_examples"] == 20
 
 
 def test_folder_without_a_run_is_refused(tmp_path):

@@ -126,3 +126,11 @@ def test_parts_with_other_classes_are_refused(picture_folder, tmp_path):
 def test_settings_out_of_range_are_refused(picture_folder, option, message):
     with pytest.raises(ValueError, match=message):
         kx.image_folder(picture_folder, **option)
+
+
+def test_empty_test_folder_is_refused_before_training(picture_folder, tmp_path):
+    shutil.copytree(picture_folder, tmp_path / "ready" / "train")
+    for name in ("dark", "bright"):
+        (tmp_path / "ready" / "test" / name).mkdir(parents=True)
+    with pytest.raises(ValueError, match="readable pictures in .*test"):
+        kx.image_folder(tmp_path / "ready")

@@ -44,3 +44,10 @@ def test_part_too_small_for_all_classes_is_refused():
 def test_shares_that_leave_nothing_are_refused(shares):
     with pytest.raises(ValueError, match="leave something for training"):
         stratified_indices(LABELS, NAMES, shares, seed=0)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.8])
+def test_rare_class_is_never_on_one_side_alone(share):
+    labels = np.array([0] * 100 + [1] * 2)
+    with pytest.raises(ValueError, match=r"none of \['rare'\]"):
+        stratified_indices(labels, ["common", "rare"], {"validation": share}, seed=0)

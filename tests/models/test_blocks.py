@@ -67,3 +67,20 @@ def test_head_of_a_flat_model_follows_the_last_feature_map(tiny_backbone):
     assert [block.num_weights for block in blocks] == [
         block.num_weights for block in kx.split_into_blocks(tiny_backbone)
     ]
+
+
+def test_head_of_a_subclassed_model_is_its_last_layer_with_weights():
+    class Mine(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.features = keras.layers.Dense(3)
+            self.classes = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.classes(self.features(x))
+
+    model = Mine()
+    model(keras.ops.zeros([1, 4]))
+    kx.FeatureExtraction().apply(model)
+    assert not model.features.trainable
+    assert model.classes.trainable

@@ -71,6 +71,7 @@ def test_saved_model_loads_in_a_program_without_this_package(tiny_backbone, make
         ((["a"],), {}, "at least 2 different class names"),
         ((["a", "a"],), {}, "different class names"),
         ((1,), {}, "at least 2"),
+        ((1,), {"multi_label": True}, "at least 2"),
         ((2,), {"pooling": "median"}, "Received: pooling='median'"),
         ((2,), {"dropout": 1.0}, "Received: 1.0"),
         ((2,), {"hidden": [0]}, r"Received: \[0\]"),

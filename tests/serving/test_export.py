@@ -14,7 +14,9 @@ from keras_transfer.serving.local import LocalModel
 
 @pytest.fixture
 def model(tiny_backbone):
-    return kx.Classifier(tiny_backbone, ["cat", "dog", "emu"])
+    model = kx.Classifier(tiny_backbone, ["cat", "dog", "emu"])
+    model.resize = "stretch"
+    return model
 
 
 def signatures(version):
@@ -102,8 +104,9 @@ def test_loaded_model_needs_its_class_names_again(model, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="class_names="):
-        kx.export(loaded, tmp_path / "models")
-    version = kx.export(loaded, tmp_path / "models", class_names=["x", "y", "z"])
+        kx.export(loaded, tmp_path / "models", resize="stretch")
+    with pytest.warns(UserWarning, match="resize=data.resize"):
+        version = kx.export(loaded, tmp_path / "models", class_names=["x", "y", "z"])
     [answer] = LocalModel(version).predict([tf.io.encode_png(np.zeros([2, 2, 3], "uint8")).numpy()])
     assert answer["label"] in "xyz"
 
@@ -111,11 +114,15 @@ def test_loaded_model_needs_its_class_names_again(model, tmp_path):
 def test_several_classes_and_numbers_are_exported(tiny_backbone, tmp_path):
     pixels = tf.zeros([2, 32, 32, 3])
     several = kx.Classifier(tiny_backbone, 3, multi_label=True)
-    result = signatures(kx.export(several, tmp_path / "several"))["pixels"](pixels=pixels)
+    result = signatures(kx.export(several, tmp_path / "several", resize="pad"))["pixels"](
+        pixels=pixels
+    )
     expected = keras.ops.sigmoid(several(pixels))
     np.testing.assert_allclose(result["probabilities"], expected, atol=1e-6)
     regressor = kx.Regressor(tiny_backbone, 2)
-    result = signatures(kx.export(regressor, tmp_path / "numbers"))["pixels"](pixels=pixels)
+    result = signatures(kx.export(regressor, tmp_path / "numbers", resize="pad"))["pixels"](
+        pixels=pixels
+    )
     np.testing.assert_allclose(result["values"], regressor(pixels), atol=1e-6)
 
 

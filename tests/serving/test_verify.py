@@ -17,7 +17,7 @@ from keras_transfer.serving.samples import FILE, as_strings, load_samples, save_
 def exported(tmp_path_factory):
     backbone = kx.load_backbone("efficientnet_lite0", input_shape=(32, 32, 3))
     folder = tmp_path_factory.mktemp("models")
-    return kx.export(kx.Classifier(backbone, ["cat", "dog"]), folder)
+    return kx.export(kx.Classifier(backbone, ["cat", "dog"]), folder, resize="stretch")
 
 
 @pytest.fixture
@@ -83,6 +83,13 @@ def test_answers_that_differ_from_keras_are_found(version):
     assert "pixels: probabilities differs from Keras by" in problems(version)
 
 
+def test_samples_that_compare_nothing_are_found(version):
+    samples = load_samples(version)
+    for kept in ({}, {"pixels": samples["pixels"]}, samples | {"other": samples["pixels"]}):
+        save_samples(version, kept)
+        assert "There are samples for" in problems(version)
+
+
 def test_other_labels_are_found(version):
     samples = load_samples(version)
     outputs = samples["serving_default"][1]
@@ -102,12 +109,11 @@ def test_other_labels_are_found(version):
 def test_what_tf_serving_cannot_serve_is_found(version, spec, result, message):
     module = tf.Module()
     serve = tf.function(lambda x: {"y": result(x)}, input_signature=[spec])
-    samples = (version / FILE).read_bytes()
+    samples = load_samples(version)
     shutil.rmtree(version)
     module.variable = tf.Variable(1.0)
     tf.saved_model.save(module, str(version), signatures={"serving_default": serve})
-    (version / FILE).parent.mkdir()
-    (version / FILE).write_bytes(samples)
+    save_samples(version, {"serving_default": samples["pixels"]})
     assert message in problems(version)
 
 

@@ -52,7 +52,7 @@ def train(tiny_backbone, tiny_data):
     return run
 
 
-@pytest.mark.parametrize("kill", [(0, None), (2, None), (1, 1), (3, 2)])
+@pytest.mark.parametrize("kill", [(0, None), (3, None), (1, 1), (3, 2)])
 @pytest.mark.parametrize("early_stopping", [None, 3])
 def test_killed_training_ends_bit_for_bit_where_the_uninterrupted_does(
     train, tmp_path, kill, early_stopping
@@ -97,6 +97,29 @@ def test_half_written_epoch_is_ignored(train, tmp_path):
     (tmp_path / ".staging-killed").mkdir()
     (tmp_path / ".staging-killed" / "state.json").write_text("{")
     _, history = train(tmp_path)
+    assert len(history.epoch) == 4
+
+
+def test_killed_after_the_last_epoch_the_best_weights_are_restored(train, tmp_path):
+    class Diverge(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 3:
+                self.model.layers[-1].bias.assign([50.0, -50.0])
+
+    options = {"early_stopping": 4, "learning_rate": 1e-4}
+    expected, _ = train(callbacks=[Diverge()], **options)
+    with pytest.raises(KilledError):
+        train(tmp_path, [Diverge(), Kill(3)], **options)
+    resumed, _ = train(tmp_path, **options)
+    assert np.abs(expected[-1]).max() < 1
+    for one, other in zip(expected, resumed, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_augmentation_made_again_is_the_same_training(train, tmp_path):
+    with pytest.raises(KilledError):
+        train(tmp_path, [Kill(1)], augmentation=kx.augmentation("light", (32, 32), seed=1))
+    _, history = train(tmp_path, augmentation=kx.augmentation("light", (32, 32), seed=1))
     assert len(history.epoch) == 4
 
 

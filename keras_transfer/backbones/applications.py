@@ -92,7 +92,7 @@ _APPLICATIONS = (
         576,
         "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
     ),
-    _Application("NASNetLarge", "tf", 331, 84_887_922, 4032, "nasnet_large_no_top.h5"),
+    _Application("NASNetLarge", "tf", 331, 84_916_818, 4032, "nasnet_large_no_top.h5"),
     _Application("NASNetMobile", "tf", 224, 4_269_716, 1056, "nasnet_mobile_no_top.h5"),
     _Application("ResNet50", "caffe", 224, 23_587_712, 2048, f"resnet50_{_ORDERING}_notop.h5"),
     _Application("ResNet101", "caffe", 224, 42_658_176, 2048, f"resnet101_{_ORDERING}_notop.h5"),

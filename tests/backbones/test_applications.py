@@ -42,12 +42,10 @@ def keras_module(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_pixels_0_255_equal_keras_with_its_own_preprocessing(name):
-    # The number of weights of NASNetLarge depends on the size of the pictures.
-    shape = (331, 331, 3) if name == "NASNetLarge" else SHAPE
-    ours = kx.load_backbone(f"applications://{name}", input_shape=shape, weights=None)
-    theirs = getattr(keras.applications, name)(include_top=False, weights=None, input_shape=shape)
+    ours = kx.load_backbone(f"applications://{name}", input_shape=SHAPE, weights=None)
+    theirs = getattr(keras.applications, name)(include_top=False, weights=None, input_shape=SHAPE)
     theirs.set_weights(ours.get_weights())
-    pixels = np.random.default_rng(0).integers(0, 256, (2, *shape)).astype("float32")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *SHAPE)).astype("float32")
     expected = theirs(keras_module(name).preprocess_input(pixels.copy())).numpy()
     result = ours(pixels).numpy()
     assert np.abs(expected).max() > 0

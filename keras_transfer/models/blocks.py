@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import keras
 
+from keras_transfer.models.graph import chunks, side_by_side, tensors
+
 # How keras.applications and this package name the layers of one block, and the block's name.
 _NAMES = tuple(
     (re.compile(pattern), name)
@@ -24,6 +26,7 @@ _NORMALIZATION = (
     keras.layers.BatchNormalization,
     keras.layers.LayerNormalization,
     keras.layers.GroupNormalization,
+    keras.layers.RMSNormalization,
 )
 
 
@@ -52,6 +55,11 @@ def split_into_blocks(backbone: keras.Model) -> list[Block]:
     keras.applications) are grouped by it; elsewhere each layer with weights starts a block.
     Layers without weights, and normalization, belong to the block before them.
 
+    Several backbones side by side, as in `kx.Classifier([one, other], ...)`, give the blocks of
+    each, named "backbone/block" and ordered by their distance from the top of their backbone as a
+    share of its number of blocks. So the last blocks are the top one of every backbone, and
+    what is done by depth is done to all of them.
+
     Args:
         backbone: keras.Model, functional or sequential; of another model, its layers in the
             order in which they were made.
@@ -67,6 +75,9 @@ def split_into_blocks(backbone: keras.Model) -> list[Block]:
     >>> [block.name for block in kx.split_into_blocks(backbone)][-3:]
     ['block6d', 'block7a', 'top']
     """
+    inner = side_by_side(backbone)
+    if inner:
+        return _merged(inner)
     blocks: list[tuple[str, list[keras.layers.Layer]]] = []
     waiting: list[keras.layers.Layer] = []
     for name, layers in _named_groups(backbone):
@@ -83,8 +94,9 @@ def split_into_blocks(backbone: keras.Model) -> list[Block]:
 def split_off_head(model: keras.Model) -> tuple[list[Block], tuple[keras.layers.Layer, ...]]:
     """The blocks of a model's backbone, and the layers of its head.
 
-    The backbone is the nested model with most weights. In a flat model the head is what follows
-    the last feature map (or, where no feature map is to be seen, the last layer with weights).
+    The backbone is `model.backbone`, or the nested model with most weights. In a flat model the
+    head is what follows the last feature map (or, where no feature map is to be seen, the last
+    layer with weights).
 
     Args:
         model: keras.Model.
@@ -92,9 +104,8 @@ def split_off_head(model: keras.Model) -> tuple[list[Block], tuple[keras.layers.
     Returns:
         A list of `Block`, and a tuple of layers in the order input to output.
     """
-    nested = [layer for layer in model.layers if isinstance(layer, keras.Model) and layer.weights]
-    if nested:
-        backbone = max(nested, key=lambda inner: inner.count_params())
+    backbone = backbone_of(model)
+    if backbone is not None:
         return split_into_blocks(backbone), tuple(x for x in model.layers if x is not backbone)
     head = _flat_head(model.layers)
     ids = {id(layer) for layer in head}
@@ -105,9 +116,26 @@ def split_off_head(model: keras.Model) -> tuple[list[Block], tuple[keras.layers.
     return [block for block in blocks if block.num_weights], head
 
 
+def backbone_of(model: keras.Model) -> keras.Model | None:
+    """The nested model that is the backbone, or None for a flat model.
+
+    That with most weights, unless the model says, as KerasHub's do and `kx.JointModel`.
+    """
+    named = getattr(model, "backbone", None)
+    if any(layer is named for layer in model.layers):
+        return named
+    nested = [layer for layer in model.layers if isinstance(layer, keras.Model) and layer.weights]
+    return max(nested, key=lambda inner: inner.count_params(), default=None)
+
+
 def flatten(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
     """The layer and all layers inside it; Keras has no public name for this."""
     return iter(layer._flatten_layers())
+
+
+def is_normalization(layer: keras.layers.Layer) -> bool:
+    """Whether the layer normalizes and learns a scale or a shift."""
+    return isinstance(layer, _NORMALIZATION)
 
 
 def _flat_head(layers: list[keras.layers.Layer]) -> tuple[keras.layers.Layer, ...]:
@@ -115,11 +143,22 @@ def _flat_head(layers: list[keras.layers.Layer]) -> tuple[keras.layers.Layer, ..
     for index, layer in enumerate(layers):
         # A layer of a subclassed model has no symbolic output.
         output = getattr(layer, "output", None)
-        if output is not None and len(_tensors(output)[0].shape) >= 3:
+        if output is not None and len(tensors(output)[0].shape) >= 3:
             start = index + 1
     if start == 0:
         start = max((i for i, layer in enumerate(layers) if layer.weights), default=0)
     return tuple(layers[start:])
+
+
+def _merged(backbones: list[keras.Model]) -> list[Block]:
+    placed = []
+    for backbone in backbones:
+        blocks = split_into_blocks(backbone)
+        placed += [
+            ((place + 1) / len(blocks), Block(f"{backbone.name}/{block.name}", block.layers))
+            for place, block in enumerate(blocks)
+        ]
+    return [block for _, block in sorted(placed, key=lambda pair: pair[0])]
 
 
 def _learns(layer: keras.layers.Layer) -> bool:
@@ -128,11 +167,11 @@ def _learns(layer: keras.layers.Layer) -> bool:
 
 
 def _is_rest(layers: list[keras.layers.Layer]) -> bool:
-    return all(isinstance(layer, _NORMALIZATION) for layer in layers if layer.weights)
+    return all(is_normalization(layer) for layer in layers if layer.weights)
 
 
 def _named_groups(model: keras.Model) -> Iterator[tuple[str, list[keras.layers.Layer]]]:
-    for chunk in _chunks(model):
+    for chunk in chunks(model):
         keys = [_key(layer.name) for layer in chunk]
         if len(set(keys) - {None}) <= 1:
             yield next((key for key in keys if key), chunk[-1].name), chunk
@@ -154,34 +193,3 @@ def _by_key(
 def _key(name: str) -> str | None:
     matches = ((pattern.match(name), block) for pattern, block in _NAMES)
     return next((block.format(match[1]) for match, block in matches if match), None)
-
-
-def _chunks(model: keras.Model) -> Iterator[list[keras.layers.Layer]]:
-    """Cuts the graph wherever a single tensor passes."""
-    operations = getattr(model, "operations", None)
-    if operations is None or isinstance(model, keras.Sequential):
-        yield from ([layer] for layer in model.layers)
-        return
-    last_use = _last_use(model, operations)
-    chunk: list[keras.layers.Layer] = []
-    alive: dict[int, int] = {}
-    for index, operation in enumerate(operations):
-        if isinstance(operation, keras.layers.Layer):
-            chunk.append(operation)
-        alive |= {id(t): last_use[id(t)] for t in _tensors(operation.output) if id(t) in last_use}
-        alive = {tensor: last for tensor, last in alive.items() if last > index}
-        if len(alive) <= 1 and chunk:
-            yield chunk
-            chunk = []
-
-
-def _last_use(model: keras.Model, operations: list[keras.Operation]) -> dict[int, int]:
-    last: dict[int, int] = {}
-    for index, operation in enumerate(operations):
-        if not isinstance(operation, keras.layers.InputLayer):
-            last |= {id(tensor): index for tensor in _tensors(operation.input)}
-    return last | {id(tensor): len(operations) for tensor in model.outputs}
-
-
-def _tensors(structure: object) -> list[keras.KerasTensor]:
-    return keras.tree.flatten(structure)

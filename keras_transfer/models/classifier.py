@@ -6,14 +6,18 @@ from collections.abc import Sequence
 
 import keras
 
-from keras_transfer.models.heads import Pooling, dense_head, pool
+from keras_transfer.models.features import Depths, feature_model, feature_names
+from keras_transfer.models.fusion import Fusion, fuse
+from keras_transfer.models.heads import Pooling, dense_head
 from keras_transfer.models.tasks import ONE_CLASS, REGRESSION, SEVERAL_CLASSES
 
 
 def Classifier(  # noqa: N802  reads as the model it makes
-    backbone: keras.Model,
+    backbone: keras.Model | Sequence[keras.Model],
     class_names: Sequence[str] | int,
     *,
+    depths: Depths | Sequence[Depths] = None,
+    fusion: Fusion = "concat",
     pooling: Pooling = "avg",
     hidden: Sequence[int] = (),
     dropout: float = 0.0,
@@ -25,10 +29,24 @@ def Classifier(  # noqa: N802  reads as the model it makes
     loaded in any program, also one without this package. Its `class_names` attribute serves
     `kx.evaluate` and `kx.export`; a `.keras` file does not hold it, a run folder does.
 
+    Reference: for features of several depths, Hariharan et al., "Hypercolumns for Object
+    Segmentation and Fine-grained Localization", CVPR 2015, and Liu et al., "ParseNet: Looking
+    Wider to See Better", 2015. For `fusion="attention"`, Yang et al., "Hierarchical Attention
+    Networks for Document Classification", NAACL 2016, here over depths; Peters et al., "Deep
+    contextualized word representations", NAACL 2018, mix layers by shares alike for all inputs.
+
     Args:
         backbone: keras.Model. From pixels to `(batch, height, width, channels)` or
-            `(batch, channels)`. It is used as it is, so training the classifier trains it.
+            `(batch, channels)`. It is used as it is, so training the classifier trains it. Or a
+            sequence of several that take the same pixels: their features are shared.
         class_names: list of str, or int for as many classes named "0", "1", ...
+        depths: str or list of str. The blocks of the backbone, as in `kx.split_into_blocks`,
+            whose features are taken, at the end of each; what is above the last is left out.
+            Several backbones take a list with such an entry for each. None takes the output.
+        fusion: how features of several depths or backbones become one vector, after each was
+            pooled and normalized (zero mean, unit variance). "concat" puts them side by side;
+            "pool" maps each to 256 units and averages; "attention" takes the average by shares
+            that are learned, see `kx.layer_attention`. Without effect on features of one depth.
         pooling: "avg", "max", or "avgmax" for both side by side.
         hidden: widths of dense ReLU layers between the features and the outputs.
         dropout: float from 0 to 1. Share of inputs dropped before each dense layer.
@@ -39,8 +57,8 @@ def Classifier(  # noqa: N802  reads as the model it makes
         A `keras.Model` from pixels to logits, float32 `(batch, classes)` under any dtype policy.
 
     Raises:
-        ValueError: if there are less than two classes, names repeat, or the head's settings are
-            out of range.
+        ValueError: if there are less than two classes, names repeat, the head's settings are
+            out of range, a depth is not there, or backbones do not take the same pixels.
 
     Example:
 
@@ -49,25 +67,30 @@ def Classifier(  # noqa: N802  reads as the model it makes
     >>> model = kx.Classifier(backbone, ["cat", "dog"], dropout=0.3)
     >>> model.output_shape, model.class_names
     ((None, 2), ['cat', 'dog'])
+    >>> kx.Classifier(backbone, 2, depths=["block4c", "block6d"]).get_layer("fusion").output.shape
+    (None, 272)
     """
     names = _names(class_names)
     task = SEVERAL_CLASSES if multi_label else ONE_CLASS
-    pixels = _pixels(backbone)
+    features = feature_model(backbone, depths)
+    pixels = _pixels(features)
     logits = dense_head(
-        pool(backbone(pixels), pooling),
+        _vector(features, pixels, fusion, pooling),
         len(names),
         hidden=hidden,
         dropout=dropout,
         output_name=task.output_name,
     )
-    model = keras.Model(pixels, logits, name=f"{backbone.name}_classifier")
+    model = keras.Model(pixels, logits, name=f"{features.name}_classifier")
     return set_class_names(model, names)
 
 
 def Regressor(  # noqa: N802
-    backbone: keras.Model,
+    backbone: keras.Model | Sequence[keras.Model],
     outputs: int = 1,
     *,
+    depths: Depths | Sequence[Depths] = None,
+    fusion: Fusion = "concat",
     pooling: Pooling = "avg",
     hidden: Sequence[int] = (),
     dropout: float = 0.0,
@@ -75,9 +98,11 @@ def Regressor(  # noqa: N802
     """Puts a regression head on a backbone.
 
     Args:
-        backbone: keras.Model, as for `kx.Classifier`.
+        backbone: keras.Model or several, as for `kx.Classifier`.
         outputs: int, at least 1. How many numbers are predicted for each picture.
-        pooling: as for `kx.Classifier`, like the arguments that follow.
+        depths: as for `kx.Classifier`, like the arguments that follow.
+        fusion: see there.
+        pooling: see there.
         hidden: see there.
         dropout: see there.
 
@@ -85,7 +110,8 @@ def Regressor(  # noqa: N802
         A `keras.Model` from pixels to values, float32 `(batch, outputs)` under any dtype policy.
 
     Raises:
-        ValueError: if the head's settings are out of range.
+        ValueError: if the head's settings are out of range, a depth is not there, or backbones do
+            not take the same pixels.
 
     Example:
 
@@ -96,15 +122,16 @@ def Regressor(  # noqa: N802
     """
     if outputs < 1:
         raise ValueError(f"Expected `outputs` to be at least 1. Received: outputs={outputs}.")
-    pixels = _pixels(backbone)
+    features = feature_model(backbone, depths)
+    pixels = _pixels(features)
     values = dense_head(
-        pool(backbone(pixels), pooling),
+        _vector(features, pixels, fusion, pooling),
         outputs,
         hidden=hidden,
         dropout=dropout,
         output_name=REGRESSION.output_name,
     )
-    return keras.Model(pixels, values, name=f"{backbone.name}_regressor")
+    return keras.Model(pixels, values, name=f"{features.name}_regressor")
 
 
 def set_class_names(model: keras.Model, class_names: Sequence[str]) -> keras.Model:
@@ -145,9 +172,23 @@ def note_resize(model: keras.Model, dataset: object) -> None:
         model.resize = resize
 
 
+def copy_notes(model: keras.Model, copy: keras.Model) -> keras.Model:
+    """Notes on a copy what is noted on the model, and returns the copy."""
+    for name in {"class_names", "resize"} & vars(model).keys():
+        setattr(copy, name, getattr(model, name))
+    return copy
+
+
 def _pixels(backbone: keras.Model) -> keras.KerasTensor:
     """The backbone is called on a new input, not extended: it stays one layer of the model."""
     return keras.Input(backbone.input_shape[1:], name="pixels", dtype="float32")
+
+
+def _vector(
+    features: keras.Model, pixels: keras.KerasTensor, fusion: Fusion, pooling: Pooling
+) -> keras.KerasTensor:
+    outputs = keras.tree.flatten(features(pixels))
+    return fuse(outputs, feature_names(features), fusion, pooling)
 
 
 def _names(class_names: Sequence[str] | int) -> list[str]:

@@ -10,8 +10,14 @@ import keras
 Pooling = Literal["avg", "max", "avgmax"]
 
 
-def pool(features: keras.KerasTensor, pooling: Pooling) -> keras.KerasTensor:
-    """Pools a feature map over its places; features that are vectors already pass through."""
+def pool(features: keras.KerasTensor, pooling: Pooling, prefix: str = "") -> keras.KerasTensor:
+    """Pools a feature map over its places; features that are vectors already pass through.
+
+    Args:
+        features: `(batch, height, width, channels)` or `(batch, channels)`.
+        pooling: see `kx.Classifier`.
+        prefix: what the names of the layers begin with.
+    """
     if pooling not in get_args(Pooling):
         raise ValueError(
             f"Expected `pooling` to be one of {get_args(Pooling)}. Received: pooling={pooling!r}."
@@ -25,10 +31,14 @@ def pool(features: keras.KerasTensor, pooling: Pooling) -> keras.KerasTensor:
         )
     pooled = []
     if pooling != "max":
-        pooled.append(keras.layers.GlobalAveragePooling2D(name="average_pooling")(features))
+        pooled.append(
+            keras.layers.GlobalAveragePooling2D(name=f"{prefix}average_pooling")(features)
+        )
     if pooling != "avg":
-        pooled.append(keras.layers.GlobalMaxPooling2D(name="max_pooling")(features))
-    return pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="pooling")(pooled)
+        pooled.append(keras.layers.GlobalMaxPooling2D(name=f"{prefix}max_pooling")(features))
+    if len(pooled) == 1:
+        return pooled[0]
+    return keras.layers.Concatenate(name=f"{prefix}pooling")(pooled)
 
 
 def dense_head(

@@ -1,0 +1,58 @@
+"""A model's graph: where it may be cut, and which models stand side by side in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+
+
+def chunks(model: keras.Model) -> Iterator[list[keras.layers.Layer]]:
+    """Cuts the graph wherever a single tensor passes; gives the layers between the cuts.
+
+    That a tensor is also an output of the model changes nothing, so a backbone is cut the same
+    way however many of its depths are outputs.
+    """
+    operations = getattr(model, "operations", None)
+    if operations is None or isinstance(model, keras.Sequential):
+        yield from ([layer] for layer in model.layers)
+        return
+    last_use = _last_use(operations)
+    chunk: list[keras.layers.Layer] = []
+    alive: dict[int, int] = {}
+    for index, operation in enumerate(operations):
+        if isinstance(operation, keras.layers.Layer):
+            chunk.append(operation)
+        alive |= {id(t): last_use[id(t)] for t in tensors(operation.output) if id(t) in last_use}
+        alive = {tensor: last for tensor, last in alive.items() if last > index}
+        if len(alive) <= 1 and chunk:
+            yield chunk
+            chunk = []
+
+
+def side_by_side(model: keras.Model) -> list[keras.Model]:
+    """The models that a model is made of, where all its outputs are theirs; else none."""
+    inner = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    graphs = [layer for layer in inner if isinstance(layer, keras.Model) and _is_graph(layer)]
+    if len(inner) < 2 or len(graphs) < len(inner) or not _is_graph(model):
+        return []
+    together = sum(len(layer.outputs) for layer in inner)
+    return inner if len(model.outputs) == together else []
+
+
+def _is_graph(model: keras.Model) -> bool:
+    """Whether the model has symbolic outputs: not if it is subclassed, or never was built."""
+    return hasattr(model, "outputs")
+
+
+def tensors(structure: object) -> list[keras.KerasTensor]:
+    """The tensors in a list, a dict or on their own."""
+    return keras.tree.flatten(structure)
+
+
+def _last_use(operations: list[keras.Operation]) -> dict[int, int]:
+    last: dict[int, int] = {}
+    for index, operation in enumerate(operations):
+        if not isinstance(operation, keras.layers.InputLayer):
+            last |= {id(tensor): index for tensor in tensors(operation.input)}
+    return last

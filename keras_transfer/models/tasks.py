@@ -28,24 +28,38 @@ class Task:
     metrics: Callable[[], list[keras.metrics.Metric]]
 
 
+# Tells a loss that was chosen here from one that the user gave to `compile`.
+DEFAULT_LOSS = "default_loss"
+
 ONE_CLASS = Task(
     "logits",
     keras.ops.softmax,
-    lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True, name=DEFAULT_LOSS),
     lambda: [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+)
+# One class a picture, with a share of each class as its label.
+MIXED_CLASSES = dataclasses.replace(
+    ONE_CLASS,
+    loss=lambda: keras.losses.CategoricalCrossentropy(from_logits=True, name=DEFAULT_LOSS),
+    metrics=lambda: [keras.metrics.CategoricalAccuracy(name="accuracy")],
 )
 SEVERAL_CLASSES = Task(
     "class_logits",
     keras.ops.sigmoid,
-    lambda: keras.losses.BinaryCrossentropy(from_logits=True),
+    lambda: keras.losses.BinaryCrossentropy(from_logits=True, name=DEFAULT_LOSS),
     lambda: [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)],
 )
 REGRESSION = Task(
     "values",
     lambda values: values,
-    keras.losses.MeanSquaredError,
+    lambda: keras.losses.MeanSquaredError(name=DEFAULT_LOSS),
     lambda: [keras.metrics.MeanAbsoluteError(name="mean_absolute_error")],
 )
+
+
+def with_mixed_labels(task: Task) -> Task:
+    """The same kind of output where labels are shares of classes, as MixUp and CutMix give."""
+    return MIXED_CLASSES if task is ONE_CLASS else task
 
 
 def task_of(model: keras.Model) -> Task:

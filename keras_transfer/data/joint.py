@@ -1,0 +1,86 @@
+"""Batches of several tasks at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+
+def joint_data(datasets: Mapping[str, tf.data.Dataset]) -> tf.data.Dataset:
+    """Puts the batches of several datasets side by side, to train a `kx.JointModel`.
+
+    Each step takes one batch of each. An epoch is as long as the longest dataset; the shorter
+    ones start again, shuffled anew where they shuffle. Batches may be of different sizes, which
+    sets how many pictures of each task the backbone sees.
+
+    Args:
+        datasets: dict from the name of each task to a tf.data.Dataset of batches
+            `(pictures, labels)` or `(pictures, labels, sample_weights)`, finite.
+
+    Returns:
+        A tf.data.Dataset of dicts `(pictures, labels)`, with sample weights, of 1 where there
+        were none, if any dataset has some.
+
+    Raises:
+        ValueError: if there is no dataset, or one is empty, infinite or of other elements.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_transfer as kx
+    >>> few, many = (
+    ...     kx.arrays(np.zeros([n, 8, 8, 3], "uint8"), [0, 1] * (n // 2), validation_split=0.5)
+    ...     for n in (8, 80)
+    ... )
+    >>> for pictures, labels in kx.joint_data({"source": many.train, "target": few.train}):
+    ...     print({task: len(batch) for task, batch in labels.items()})
+    {'source': 32, 'target': 4}
+    {'source': 8, 'target': 4}
+    """
+    if not datasets:
+        raise ValueError(f"Expected a dict of at least one dataset. Received: {datasets}.")
+    steps = {task: _steps(task, dataset) for task, dataset in datasets.items()}
+    weighted = any(len(dataset.element_spec) == 3 for dataset in datasets.values())
+    longest = max(steps.values())
+
+    def joined(batches: dict[str, tuple[tf.Tensor, ...]]) -> tuple[dict[str, tf.Tensor], ...]:
+        parts = {task: _parts(batch, weighted) for task, batch in batches.items()}
+        return tuple({task: part[i] for task, part in parts.items()} for i in range(2 + weighted))
+
+    repeated = {
+        task: dataset if steps[task] == longest else dataset.repeat()
+        for task, dataset in datasets.items()
+    }
+    dataset = tf.data.Dataset.zip(repeated).map(joined, num_parallel_calls=tf.data.AUTOTUNE)
+    counted = dataset.apply(tf.data.experimental.assert_cardinality(longest))
+    joint = counted.prefetch(tf.data.AUTOTUNE)
+    resizes = {getattr(dataset, "resize", None) for dataset in datasets.values()}
+    if len(resizes) == 1 and None not in resizes:
+        [joint.resize] = resizes
+    return joint
+
+
+def _parts(batch: tuple[tf.Tensor, ...], weighted: bool) -> tuple[tf.Tensor, ...]:
+    if weighted and len(batch) == 2:
+        return *batch, tf.ones(tf.shape(batch[0])[:1])
+    return batch
+
+
+def _steps(task: str, dataset: tf.data.Dataset) -> int:
+    spec: Any = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+        raise ValueError(
+            "Expected datasets of batches (pictures, labels) or (pictures, labels, "
+            f"sample_weights). Received: {spec} for {task!r}."
+        )
+    steps = int(dataset.cardinality())
+    if steps == tf.data.UNKNOWN_CARDINALITY:
+        steps = sum(1 for _ in dataset)
+    if steps < 1:
+        raise ValueError(
+            "Expected finite datasets of at least one batch; `.take(n)` makes an infinite one "
+            f"finite. Received: {'an infinite' if steps < 0 else 'an empty'} one for {task!r}."
+        )
+    return steps

@@ -79,6 +79,10 @@ def arrays(
     )
 
 
+# Resized pictures may overshoot by the precision of float32.
+_ROUNDING = 1e-3
+
+
 def _pictures(x: Any) -> np.ndarray:
     x = np.asarray(x)
     if x.ndim == 3:
@@ -89,7 +93,7 @@ def _pictures(x: Any) -> np.ndarray:
             f"for grey ones. Received: x with shape {x.shape}."
         )
     low, high = float(x.min()), float(x.max())
-    if not (low >= 0 and high <= 255):
+    if not (low >= -_ROUNDING and high <= 255 + _ROUNDING):
         raise ValueError(
             "Expected pixels from 0 to 255, as they were before any preprocessing (the backbone "
             f"brings its own). Received: x from {low:g} to {high:g}."

@@ -161,6 +161,14 @@ def make_splits(
     )
 
 
+def keep_notes(dataset: tf.data.Dataset, source: tf.data.Dataset) -> tf.data.Dataset:
+    """Notes on a dataset what was noted on the one that it was made of, and returns it."""
+    for note in ("resize", "class_names"):
+        if hasattr(source, note):
+            setattr(dataset, note, getattr(source, note))
+    return dataset
+
+
 def _check_sizes(image_size: tuple[int, int], batch_size: int) -> None:
     if len(image_size) != 2 or min(image_size) < 1:
         raise ValueError(

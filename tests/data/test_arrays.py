@@ -62,3 +62,8 @@ def test_what_does_not_fit_is_refused(x, y, names, message):
 def test_pixels_divided_by_255_give_a_warning():
     with pytest.warns(UserWarning, match="divided by 255"):
         kx.arrays(X / 255.0, Y, validation_split=0.25)
+
+
+def test_pictures_that_were_resized_before_may_overshoot_by_a_rounding():
+    x = np.full([4, 8, 8, 3], np.nextafter(np.float32(255), np.float32(256)))
+    assert kx.arrays(x, [0, 1, 0, 1], validation_split=0.5).class_names == ["0", "1"]

@@ -1,0 +1,165 @@
+"""What holds for every strategy; a new one is a row."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_transfer as kx
+
+# The strategy, and the layers of `tiny_backbone` that each stage trains.
+LAST, MIDDLE, FIRST = ["third"], ["second"], ["first"]
+NORMS = ["first_bn", "second_bn", "third_bn"]
+STRATEGIES = {
+    "feature_extraction": (kx.FeatureExtraction(), [[]]),
+    "all": (kx.FineTuning(), [FIRST + MIDDLE + LAST]),
+    "last_0": (kx.FineTuning(0), [[]]),
+    "last_1": (kx.FineTuning(1), [LAST]),
+    "first_1": (kx.FineTuning(first=1), [FIRST]),
+    "named": (kx.FineTuning(["first", "third_add"]), [FIRST + LAST]),
+    "last_2_batch_norm": (
+        kx.FineTuning(2, batch_norm="trainable"),
+        [MIDDLE + LAST + NORMS[1:]],
+    ),
+    "all_batch_norm": (
+        kx.FineTuning(batch_norm="trainable"),
+        [FIRST + MIDDLE + LAST + NORMS],
+    ),
+    "gradual": (kx.GradualUnfreezing(3), [LAST, MIDDLE + LAST, FIRST + MIDDLE + LAST]),
+    "gradual_2": (kx.GradualUnfreezing(2), [MIDDLE + LAST, FIRST + MIDDLE + LAST]),
+    "gradual_up": (
+        kx.GradualUnfreezing(3, order="bottom_up", batch_norm="trainable"),
+        [FIRST + NORMS[:1], FIRST + MIDDLE + NORMS[:2], FIRST + MIDDLE + LAST + NORMS],
+    ),
+    "gradual_named": (kx.GradualUnfreezing([["third_add"], ["first"]]), [LAST, LAST + FIRST]),
+    "probe_then_tune": (
+        kx.Sequence([kx.FeatureExtraction(), kx.FineTuning()]),
+        [[], FIRST + MIDDLE + LAST],
+    ),
+    "nested_sequence": (
+        kx.Sequence([kx.Sequence([kx.FineTuning(1)]), kx.Part(kx.GradualUnfreezing(2), epochs=2)]),
+        [LAST, MIDDLE + LAST, FIRST + MIDDLE + LAST],
+    ),
+    "normalization": (kx.NormalizationTuning(), [NORMS]),
+}
+every_strategy = pytest.mark.parametrize(
+    ("strategy", "stages"), STRATEGIES.values(), ids=STRATEGIES
+)
+
+
+def values(model):
+    return {weight.path: weight.numpy() for weight in model.weights}
+
+
+@every_strategy
+def test_frozen_weights_and_statistics_stay_bit_for_bit_and_the_others_move(
+    strategy, stages, tiny_backbone, tiny_data
+):
+    model = kx.Classifier(tiny_backbone, 2)
+    assert strategy.num_stages == len(stages)
+    for stage, trained in enumerate(stages):
+        strategy.apply(model, stage)
+        before = values(model)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.1), loss)
+        model.fit(tiny_data.train, epochs=1, verbose=0, shuffle=False)
+        for path, value in values(model).items():
+            moves = path.split("/")[0] in trained or "logits" in path
+            assert np.array_equal(before[path], value) != moves, path
+
+
+@every_strategy
+def test_fine_tune_runs_every_stage_and_leaves_what_is_frozen(
+    strategy, stages, tiny_backbone, tiny_data
+):
+    model = kx.Classifier(tiny_backbone, 2)
+    before = values(model)
+    histories = kx.fine_tune(
+        model, tiny_data.train, strategy=strategy, epochs=len(stages), layer_decay=0.9, verbose=0
+    )
+    assert sum(len(history.epoch) for history in histories) >= len(stages)
+    trained = {name for stage in stages for name in stage}
+    for path, value in values(model).items():
+        if path.split("/")[0] not in trained and "logits" not in path:
+            np.testing.assert_array_equal(before[path], value, err_msg=path)
+
+
+def test_strategies_follow_each_other_in_any_order(tiny_backbone):
+    model = kx.Classifier(tiny_backbone, 2)
+    counts = {}
+    rows = [(n, s, i) for n, (s, stages) in STRATEGIES.items() for i in range(len(stages))]
+    for name, strategy, stage in rows + rows[::-1]:
+        strategy.apply(model, stage)
+        trained = len(model.trainable_weights)
+        assert counts.setdefault((name, stage), trained) == trained
+
+
+@every_strategy
+def test_config_makes_the_same_strategy(strategy, stages):
+    config = strategy.get_config()
+    if not isinstance(strategy, kx.Sequence):  # tells strategies by name, for people to read
+        assert type(strategy)(**config).get_config() == config
+
+
+@every_strategy
+def test_stages_that_are_not_there_are_refused(strategy, stages, tiny_backbone):
+    model = kx.Classifier(tiny_backbone, 2)
+    for stage in (-1, len(stages)):
+        with pytest.raises(ValueError, match=f"Received: stage={stage}"):
+            strategy.apply(model, stage)
+
+
+@every_strategy
+def test_summary_touches_no_flag(strategy, stages, tiny_backbone, capsys):
+    model = kx.Classifier(tiny_backbone, 2)
+    tiny_backbone.layers[-1].trainable = False
+    model.weights[0].trainable = False
+    flags = [(x, x.trainable) for x in [*model.layers, *tiny_backbone.layers, *model.variables]]
+    strategy.summary(model)
+    assert all(thing.trainable == flag for thing, flag in flags)
+    assert ("Stage 2" in capsys.readouterr().out) == (len(stages) > 1)
+
+
+# The smallest network of each family.
+FAMILIES = [
+    "efficientnet_lite0",
+    "applications://ConvNeXtTiny",
+    "applications://DenseNet121",
+    "applications://EfficientNetB0",
+    "applications://EfficientNetV2B0",
+    "applications://InceptionResNetV2",
+    "applications://InceptionV3",
+    "applications://MobileNet",
+    "applications://MobileNetV2",
+    "applications://MobileNetV3Small",
+    "applications://NASNetMobile",
+    "applications://ResNet50",
+    "applications://ResNet50V2",
+    "applications://VGG16",
+    "applications://Xception",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("handle", FAMILIES)
+def test_every_family_keeps_what_is_frozen(handle):
+    backbone = kx.load_backbone(handle, input_shape=(80, 80, 3), weights=None)
+    model = kx.Classifier(backbone, 2)
+    x, y = np.random.default_rng(0).uniform(0, 255, (4, 80, 80, 3)), np.array([0, 1, 0, 1])
+    names = [block.name for block in kx.split_into_blocks(backbone)]
+    strategies = [
+        kx.FeatureExtraction(),
+        kx.FineTuning(2),
+        kx.GradualUnfreezing([names[-1:], names[:1]]),
+        kx.BiasTuning(),
+    ]
+    for strategy in strategies if handle != "efficientnet_lite0" else strategies[:3]:
+        for stage in range(strategy.num_stages):
+            strategy.apply(model, stage)
+            trained = {id(weight) for weight in model.trainable_weights}
+            frozen = [(w, w.numpy()) for w in model.weights if id(w) not in trained]
+            assert len(frozen) > len(backbone.weights) / 4
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            model.compile(keras.optimizers.SGD(0.1), loss)
+            model.fit(x, y, verbose=0)
+            for weight, before in frozen:
+                np.testing.assert_array_equal(before, weight.numpy(), err_msg=weight.path)

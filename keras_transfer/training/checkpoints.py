@@ -43,15 +43,30 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
         super().on_train_begin(logs)
         for name, value in self._resumed.items():
             setattr(self, name, value)
+        self._resumed = {}
 
 
 @dataclasses.dataclass
 class Progress:
-    """How far training had come: epochs done, their logs, whether it had stopped early."""
+    """How far training has come.
 
-    epochs: int
-    history: dict[str, list[float]]
-    stopped: bool
+    Attributes:
+        stage: the stage that it is in.
+        epochs: done in this stage.
+        histories: logs of the epochs, for each stage so far.
+        updates: how many the optimizer has made, for each stage so far.
+        stopped: whether early stopping has ended this stage.
+    """
+
+    stage: int = 0
+    epochs: int = 0
+    histories: list[dict[str, list[float]]] = dataclasses.field(default_factory=lambda: [{}])
+    updates: list[int] = dataclasses.field(default_factory=lambda: [0])
+    stopped: bool = False
+
+    def next_stage(self) -> Progress:
+        """At the start of the next stage."""
+        return Progress(self.stage + 1, 0, [*self.histories, {}], [*self.updates, 0])
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -59,9 +74,15 @@ class Checkpoints(keras.callbacks.Callback):
 
     Args:
         folder: where the epochs' folders lie; of one training only.
-        settings: JSON dict that tells this training from others, `epochs` among them.
+        settings: JSON dict that tells this training from others.
         early_stopping: the `EarlyStopping` whose state belongs to it, or None. It has to come
             earlier in the list of callbacks.
+
+    Attributes:
+        progress: how far training has come; of the newest checkpoint where there is one.
+
+    Raises:
+        ValueError: if the folder belongs to a training with other settings.
     """
 
     def __init__(
@@ -71,42 +92,49 @@ class Checkpoints(keras.callbacks.Callback):
         self.folder = folder
         self.settings = settings
         self.early_stopping = early_stopping
-        self._history: dict[str, list[float]] = {}
+        self.progress = Progress()
+        self._early_stopping_state: dict[str, Any] = {}
+        self._newest = self._find_newest()
 
-    def restore(self, model: keras.Model) -> Progress:
-        """Loads the newest state, if there is one, into the compiled model and its optimizer.
+    def begin(self, model: keras.Model, progress: Progress, epochs: int) -> None:
+        """Begins a stage: from the newest checkpoint if it is of this stage.
 
-        Raises:
-            ValueError: if the folder belongs to a training with other settings.
+        Args:
+            model: compiled, its optimizer built.
+            progress: how far training has come; kept up to date from here on.
+            epochs: of this stage; once they are done the best weights are loaded.
         """
-        for killed in self.folder.glob(".staging-*"):
-            shutil.rmtree(killed, ignore_errors=True)
-        newest = max(self.folder.glob("epoch-*"), default=None)
-        if newest is None:
-            return Progress(0, {}, False)
-        state = json.loads((newest / _STATE).read_text())
-        self._check_settings(state["settings"])
-        model.optimizer.build(model.trainable_variables)
-        values = _load_arrays(newest / _VARIABLES)
+        found, self.progress = progress is self.progress, progress
+        if not (found and progress.epochs):
+            return
+        values = _load_arrays(self._newest / _VARIABLES)
         for variable, value in zip(_variables(model), values, strict=True):
             variable.assign(value)
-        if self.early_stopping and (newest / _BEST).is_file():
-            weights = _load_arrays(newest / _BEST)
-            self.early_stopping.resume(state["early_stopping"], weights)
-            if state["stopped"] or state["epochs"] >= self.settings["epochs"]:
+        finished = self.progress.stopped or self.progress.epochs >= epochs
+        if finished:  # as `fit` does at its end
+            model.optimizer.finalize_variable_values(model.trainable_variables)
+        if self.early_stopping and (self._newest / _BEST).is_file():
+            weights = _load_arrays(self._newest / _BEST)
+            if finished:
                 model.set_weights(weights)
-        self._history = state["history"]
-        return Progress(state["epochs"], dict(self._history), state["stopped"])
+            else:
+                self.early_stopping.resume(self._early_stopping_state, weights)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes the state of this epoch, then removes those before it."""
+        progress, history = self.progress, self.progress.histories[-1]
+        progress.epochs = epoch + 1
+        progress.updates[-1] = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+        progress.stopped = bool(self.model.stop_training)
         for name, value in (logs or {}).items():
-            self._history[name] = [*self._history.get(name, []), float(value)]
+            history[name] = [*history.get(name, []), float(value)]
         older = list(self.folder.glob("epoch-*"))
+        # By stage and epoch: a stage may have stopped early.
+        name = f"epoch-{progress.stage:03d}-{progress.epochs:05d}"
         try:
             with staging_folder(self.folder) as staging:
-                self._write(staging, epoch + 1)
-                publish(staging, self.folder / f"epoch-{epoch + 1:05d}")
+                self._write(staging)
+                publish(staging, self.folder / name)
         except OSError as error:
             raise OSError(
                 f"Expected room and permission for a checkpoint in {self.folder}; the one before "
@@ -115,7 +143,18 @@ class Checkpoints(keras.callbacks.Callback):
         for folder in older:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _write(self, folder: pathlib.Path, epochs: int) -> None:
+    def _find_newest(self) -> pathlib.Path:
+        for killed in self.folder.glob(".staging-*"):
+            shutil.rmtree(killed, ignore_errors=True)
+        newest = max(self.folder.glob("epoch-*"), default=self.folder)
+        if newest != self.folder:
+            state = json.loads((newest / _STATE).read_text())
+            self._check_settings(state["settings"])
+            self.progress = Progress(**state["progress"])
+            self._early_stopping_state = state["early_stopping"] or {}
+        return newest
+
+    def _write(self, folder: pathlib.Path) -> None:
         np.savez(folder / _VARIABLES, *(_array(variable) for variable in _variables(self.model)))
         early_stopping = None
         if self.early_stopping and self.early_stopping.best_weights is not None:
@@ -123,10 +162,8 @@ class Checkpoints(keras.callbacks.Callback):
             early_stopping = self.early_stopping.state()
         state = {
             "settings": self.settings,
-            "epochs": epochs,
-            "history": self._history,
+            "progress": dataclasses.asdict(self.progress),
             "early_stopping": early_stopping,
-            "stopped": bool(self.model.stop_training),
         }
         (folder / _STATE).write_text(json.dumps(state, indent=1))
 

@@ -1,23 +1,47 @@
-"""Apply a strategy, compile with good defaults, fit; resumable."""
+"""Apply a strategy, compile with good defaults, fit, stage by stage; resumable."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_transfer.data.mixing import Mixing
 from keras_transfer.models.classifier import note_resize
-from keras_transfer.models.tasks import task_of
-from keras_transfer.strategies.freezing import FeatureExtraction, Strategy
-from keras_transfer.training.checkpoints import Checkpoints, EarlyStopping, Progress
-from keras_transfer.training.inputs import class_weights, count_steps, prepared
+from keras_transfer.strategies.freezing import FeatureExtraction
+from keras_transfer.strategies.proximal import Proximal
+from keras_transfer.strategies.regularizers import WeightRegularizer
+from keras_transfer.strategies.strategy import Strategy
+from keras_transfer.training.checkpoints import Checkpoints, EarlyStopping
+from keras_transfer.training.class_weights import ClassWeight, class_weights
+from keras_transfer.training.compiling import compile_options
+from keras_transfer.training.identity import described
+from keras_transfer.training.inputs import categorical, prepared
+from keras_transfer.training.loop import StageLoop
+from keras_transfer.training.optimizers import OptimizerChain, Updates
+from keras_transfer.training.stages import plan_stages
 
-WARMUP_SHARE = 0.1
+# What a resumed training has to have in common with the one that was killed.
+_IDENTITY = (
+    "strategy",
+    "train",
+    "epochs",
+    "learning_rate",
+    "layer_decay",
+    "block_rates",
+    "schedule",
+    "optimizer",
+    "regularizer",
+    "augmentation",
+    "mixing",
+    "class_weight",
+    "early_stopping",
+)
 
 
 def fine_tune(
@@ -28,44 +52,68 @@ def fine_tune(
     strategy: Strategy | None = None,
     epochs: int = 10,
     learning_rate: float | None = None,
+    layer_decay: float = 1.0,
+    block_rates: Mapping[str, float] | None = None,
+    schedule: Any = "cosine",
+    optimizer: keras.optimizers.Optimizer | None = None,
+    regularizer: WeightRegularizer | Proximal | None = None,
     augmentation: keras.Model | None = None,
-    class_weight: dict[int, float] | Literal["balanced"] | None = None,
+    mixing: Mixing | None = None,
+    class_weight: ClassWeight = None,
     early_stopping: int | None = None,
     checkpoints: str | os.PathLike[str] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
 ) -> list[keras.callbacks.History]:
-    """Applies a strategy, compiles the model and fits it.
+    """Applies a strategy, compiles the model and fits it, stage by stage.
 
     The optimizer is AdamW (no weight decay on biases and normalization) on a cosine that falls to
-    zero, after a linear warm-up over the first tenth of the steps. A model that was
+    zero, after a linear warm-up over the first tenth of the steps; each stage has a cosine of its
+    own, and weights that go on being trained keep the optimizer's state. A model that was
     compiled before keeps its loss, metrics and other settings; else they follow from its head.
+    Afterwards it is compiled with a new optimizer of that kind, at the last stage's peak, so that
+    it loads without this package.
 
     Args:
         model: keras.Model, changed in place.
         train: tf.data.Dataset of batches `(pictures, labels)`, finite.
         validation_data: tf.data.Dataset of the same, or None.
         strategy: a `kx.Strategy`. Defaults to `kx.FeatureExtraction()`.
-        epochs: int, at least 1.
+        epochs: int, at least 1. For all stages together that have no number of their own, divided
+            evenly.
         learning_rate: float, the peak of the schedule. Defaults to the strategy's own.
+        layer_decay: float above 0 up to 1. Each block's learning rate is this share of that of the
+            block above it; see `kx.layerwise`.
+        block_rates: dict from names of blocks, or "head", to factors of the learning rate.
+        schedule: "cosine", "one_cycle", "triangular", "triangular2", "constant" (which callbacks
+            such as `ReduceLROnPlateau` can change), or a function from the peak and the number
+            of steps of a stage to a Keras schedule or a float.
+        optimizer: keras.optimizers.Optimizer whose class and settings to take instead of AdamW;
+            its learning rate is replaced.
+        regularizer: `kx.L2SP`, `kx.L2` or `kx.Proximal`: a pull towards the weights that the model
+            has now, or towards zero.
         augmentation: keras.Model that changes training pictures, such as `kx.augmentation(...)`.
+        mixing: `keras.layers.MixUp(0.2)`, `keras.layers.CutMix()`, or a list of which each batch
+            goes through one. Labels become shares of classes; a model that was
+            compiled before needs a loss for these, such as `keras.losses.CategoricalCrossentropy`.
         class_weight: dict from label to weight; "balanced" weighs classes by one over their
             share among the training labels; None weighs all pictures alike.
         early_stopping: int, the number of epochs without a lower validation loss after which
-            training stops and the best weights are restored; None to train all epochs.
+            a stage stops and its best weights are restored; None to train all epochs.
         checkpoints: folder for the state after every epoch. Called again with the same
-            settings, training goes on where it was killed. Remove the folder to train anew, also
-            with other data: of the data only shapes and the number of batches are compared.
+            settings, training goes on where it was killed, in the same stage. Remove the folder
+            to train anew, also with other data: of the data only shapes and the number of
+            batches are compared.
         callbacks: further Keras callbacks.
         verbose: as in `keras.Model.fit`.
 
     Returns:
-        A list with one `keras.callbacks.History` a stage (these strategies have one), including
-        the epochs before a resume.
+        A list with one `keras.callbacks.History` a stage, including the epochs before a resume.
 
     Raises:
-        ValueError: if a setting is out of range, the data is infinite or its labels are, the
-            loss cannot be told from the model, or the checkpoints are of another training.
+        ValueError: if a setting is out of range, the model has not the blocks that the strategy
+            asks for, the data is infinite or its labels are out of range, the loss cannot be told
+            from the model, or the checkpoints are of another training.
 
     Example:
 
@@ -79,52 +127,47 @@ def fine_tune(
     ['accuracy', 'loss', 'val_accuracy', 'val_loss']
     """
     strategy = strategy or FeatureExtraction()
-    learning_rate = strategy.default_learning_rate if learning_rate is None else learning_rate
-    _check(epochs, learning_rate, early_stopping, validation_data)
-    steps = count_steps(train)
+    identity = {name: value for name, value in locals().items() if name in _IDENTITY}
+    _check_early_stopping(early_stopping, validation_data)
+    stages = plan_stages(strategy, epochs, learning_rate)
+    proximal = regularizer if isinstance(regularizer, Proximal) else None
+    updates = Updates(optimizer, schedule, layer_decay, block_rates or {}, proximal)
     note_resize(model, train)
-    strategy.apply(model)
-    _compile(model, _optimizer(learning_rate, strategy.default_weight_decay, epochs * steps))
+    weights = class_weights(model, train, class_weight)
     stopping = None if early_stopping is None else EarlyStopping(early_stopping)
+    if mixing is not None and validation_data is not None:
+        validation_data = categorical(validation_data, model.output_shape[-1])
     keeping = None
-    progress = Progress(0, {}, False)
     if checkpoints is not None:
-        settings = {
-            "strategy": [type(strategy).__name__, strategy.get_config()],
-            "epochs": epochs,
-            "steps": steps,
-            "data": repr(train.element_spec),
-            "learning_rate": learning_rate,
-            "augmentation": None if augmentation is None else _digest(augmentation.get_config()),
-            "class_weight": repr(class_weight),
-            "early_stopping": early_stopping,
-            "weights": _digest([weight.shape for weight in model.weights]),
-        }
+        settings = described({**identity, "weights": [weight.shape for weight in model.weights]})
         keeping = Checkpoints(pathlib.Path(checkpoints), settings, stopping)
-        progress = keeping.restore(model)
-        _say(progress, epochs, checkpoints, verbose)
-    if progress.stopped or progress.epochs >= epochs:
-        return [_history(model, progress)]
-    history = model.fit(
-        prepared(model, train, augmentation, steps),
-        validation_data=validation_data,
-        epochs=epochs,
-        initial_epoch=progress.epochs,
-        class_weight=class_weights(model, train, class_weight),
-        callbacks=[c for c in (stopping, keeping, *callbacks) if c is not None],
-        shuffle=False,  # Keras warns that it does not shuffle a dataset
-        verbose=verbose,
+    loop = StageLoop(
+        model,
+        train,
+        chain=OptimizerChain(updates, len(stages)),
+        prepare=lambda data, steps: prepared(
+            model, data, augmentation, mixing, steps, weights=weights
+        ),
+        compile_options=compile_options(model, mixed_labels=mixing is not None),
+        keeping=keeping,
+        fit_options={
+            "validation_data": validation_data,
+            "callbacks": [c for c in (stopping, keeping, *callbacks) if c is not None],
+            "verbose": verbose,
+        },
     )
-    return [_joined(progress, history)]
+    with _pulled(model, regularizer):
+        histories = loop.run(stages)
+    with model.distribute_strategy.scope():
+        # Keras's own objects alone, so that the saved model loads where this package is not.
+        optimizer = updates.plain_optimizer(stages[-1])
+        model.compile(optimizer, **compile_options(model, mixed_labels=False))
+        # Keras warns when it loads a model that was saved before its optimizer was built.
+        model.optimizer.build(model.trainable_variables)
+    return histories
 
 
-def _check(
-    epochs: int, learning_rate: float, early_stopping: int | None, validation_data: Any
-) -> None:
-    if epochs < 1:
-        raise ValueError(f"Expected `epochs` to be at least 1. Received: epochs={epochs}.")
-    if not learning_rate > 0:
-        raise ValueError(f"Expected `learning_rate` above 0. Received: {learning_rate}.")
+def _check_early_stopping(early_stopping: int | None, validation_data: Any) -> None:
     if early_stopping is not None and (early_stopping < 1 or validation_data is None):
         raise ValueError(
             "Expected `early_stopping` to be at least 1 epoch, with `validation_data` to watch. "
@@ -132,50 +175,14 @@ def _check(
         )
 
 
-def _optimizer(learning_rate: float, weight_decay: float, steps: int) -> keras.optimizers.Optimizer:
-    warmup = max(1, round(WARMUP_SHARE * steps))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - warmup), warmup_target=learning_rate, warmup_steps=warmup
-    )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
-
-
-def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
-    if model.compiled:
-        # Keras has no public name for what `compile` was given; serializing it would ask for
-        # custom objects to be registered.
-        given = dict(model._compile_config.config)
-        model.compile(**{**given, "optimizer": optimizer})
-    else:
-        task = task_of(model)
-        model.compile(optimizer, task.loss(), metrics=task.metrics())
-
-
-def _digest(description: Any) -> str:
-    return hashlib.sha256(repr(description).encode()).hexdigest()[:16]
-
-
-def _say(progress: Progress, epochs: int, folder: Any, verbose: str | int) -> None:
-    if not (progress.epochs and verbose):
+@contextlib.contextmanager
+def _pulled(model: keras.Model, penalty: WeightRegularizer | Proximal | None) -> Iterator[None]:
+    """Trains with a penalty in the loss that is gone afterwards."""
+    if penalty is None or isinstance(penalty, Proximal):
+        yield
         return
-    if progress.stopped or progress.epochs >= epochs:
-        print(f"Training was finished, its end is taken from {folder}; remove it to train anew.")
-    else:
-        print(f"Going on after epoch {progress.epochs} of {epochs}, from {folder}.")
-
-
-def _history(model: keras.Model, progress: Progress) -> keras.callbacks.History:
-    history = keras.callbacks.History()
-    history.set_model(model)
-    history.history = progress.history
-    history.epoch = list(range(progress.epochs))
-    return history
-
-
-def _joined(progress: Progress, history: keras.callbacks.History) -> keras.callbacks.History:
-    before = progress.history
-    history.history = {k: before.get(k, []) + list(v) for k, v in history.history.items()}
-    history.epoch = list(range(progress.epochs)) + list(history.epoch)
-    return history
+    penalty.apply(model)
+    try:
+        yield
+    finally:
+        penalty.remove(model)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_transfer.models.tasks import ONE_CLASS, SEVERAL_CLASSES
+from keras_transfer.data.mixing import Mixing, mix, mixing_layers
+from keras_transfer.models.tasks import ONE_CLASS, REGRESSION
+from keras_transfer.training.class_weights import weights_of_examples
 
 
 def count_steps(train: tf.data.Dataset) -> int:
@@ -25,20 +28,105 @@ def count_steps(train: tf.data.Dataset) -> int:
 
 
 def prepared(
-    model: keras.Model, train: tf.data.Dataset, augmentation: keras.Model | None, steps: int
+    model: keras.Model,
+    train: tf.data.Dataset,
+    augmentation: keras.Model | None,
+    mixing: Mixing | None,
+    steps: int,
+    *,
+    weights: np.ndarray | None = None,
 ) -> tf.data.Dataset:
-    """Checks labels, changes pictures by the augmentation, and knows its length."""
+    """The dataset that `fit` gets, of known length.
 
-    def prepare(pictures: tf.Tensor, labels: tf.Tensor, *weights: tf.Tensor) -> tuple[Any, ...]:
-        if model.layers[-1].name == ONE_CLASS.output_name:
-            labels = _in_range(labels, model.output_shape[-1])
+    Labels are checked, examples weighted, pictures augmented, and then mixed.
+
+    Args:
+        model: keras.Model to be trained.
+        train: tf.data.Dataset of batches `(pictures, labels[, weights])`.
+        augmentation: keras.Model that changes pictures, or None.
+        mixing: Keras layer, or a list of them of which each batch goes through one, or None.
+        steps: int, the number of batches.
+        weights: float array `(classes,)`, the weight of each class, or None.
+    """
+    classes = model.output_shape[-1]
+    one_class = model.layers[-1].name == ONE_CLASS.output_name
+    layers = None if mixing is None else mixing_layers(mixing)
+
+    def prepare(pictures: tf.Tensor, labels: tf.Tensor, *given: tf.Tensor) -> tuple[Any, ...]:
+        if one_class:
+            labels = _in_range(labels, classes)
+        if weights is not None:
+            of_examples = weights_of_examples(labels, weights)
+            given = (of_examples * tf.reshape(given[0], [-1]) if given else of_examples,)
         if augmentation is not None:
             pictures = augmentation(pictures, training=True)
-        return pictures, labels, *weights
+        if layers is not None:
+            return mix(layers, pictures, one_hot(labels, classes), *given)
+        return pictures, labels, *given
 
-    prepared = train.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    # In parallel the batches would race for random numbers, and no training could be repeated.
+    random = augmentation is not None or mixing is not None
+    prepared = train.map(prepare, num_parallel_calls=None if random else tf.data.AUTOTUNE)
     counted = prepared.apply(tf.data.experimental.assert_cardinality(steps))
     return counted.prefetch(tf.data.AUTOTUNE)
+
+
+def categorical(dataset: tf.data.Dataset, num_classes: int) -> tf.data.Dataset:
+    """One-hot labels, for the validation data of a model that is trained with mixing."""
+
+    def prepare(pictures: tf.Tensor, labels: tf.Tensor, *weights: tf.Tensor) -> tuple[Any, ...]:
+        return pictures, one_hot(labels, num_classes), *weights
+
+    return dataset.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def one_hot(labels: tf.Tensor, classes: int) -> tf.Tensor:
+    """Labels as shares of classes, float32 `(batch, classes)`; left alone where they are so.
+
+    Raises:
+        ValueError: if there is neither one int label a picture nor one share a class.
+    """
+    if labels.shape.rank == 2 and labels.shape[-1] == classes:
+        return tf.cast(labels, tf.float32)
+    if not (labels.dtype.is_integer and (labels.shape.rank == 1 or labels.shape[-1:] == [1])):
+        raise ValueError(
+            f"Expected one int label a picture, or (batch, {classes}) shares of classes. "
+            f"Received: {labels.dtype.name} labels of shape {labels.shape}."
+        )
+    return tf.one_hot(_in_range(tf.reshape(labels, [-1]), classes), classes)
+
+
+def check_mixing(model: keras.Model, compiled: Mapping[str, Any]) -> None:
+    """Checks that a model, its loss and its metrics take mixed labels.
+
+    Args:
+        model: keras.Model to be trained with mixing.
+        compiled: dict of what `compile` was given; empty where it was not called.
+
+    Raises:
+        ValueError: if the model predicts numbers, or the loss or a metric takes int labels alone.
+    """
+    if model.layers[-1].name == REGRESSION.output_name:
+        raise ValueError(
+            "Expected a classifier for `mixing`: half of one picture and half of another need not "
+            f"have the mean of their numbers. Received: model {model.name!r} made by kx.Regressor."
+        )
+    parts = [compiled.get(name) for name in ("loss", "metrics", "weighted_metrics")]
+    sparse = [part for part in keras.tree.flatten(parts) if _takes_ints(part)]
+    if sparse:
+        raise ValueError(
+            "Expected a loss and metrics for one-hot labels with `mixing`, such as "
+            "keras.losses.CategoricalCrossentropy(from_logits=True) and 'accuracy' (without "
+            f"kx.SparseLabels, without 'sparse_'). Received: {sparse}."
+        )
+
+
+def _takes_ints(part: Any) -> bool:
+    """Keras names such losses and metrics alike; its generalized cross-entropy is an exception."""
+    kinds: Sequence[Any] = [part] if hasattr(part, "__name__") else type(part).__mro__
+    names = [part] if isinstance(part, str) else [kind.__name__ for kind in kinds]
+    squeezed = [name.lower().replace("_", "") for name in names]
+    return any("sparse" in n or n == "categoricalgeneralizedcrossentropy" for n in squeezed)
 
 
 def _in_range(labels: tf.Tensor, classes: int) -> tf.Tensor:
@@ -48,22 +136,3 @@ def _in_range(labels: tf.Tensor, classes: int) -> tf.Tensor:
     high = tf.debugging.assert_less(labels, tf.cast(classes, labels.dtype), message)
     with tf.control_dependencies([low, high]):
         return tf.identity(labels)
-
-
-def class_weights(model: keras.Model, train: tf.data.Dataset, given: Any) -> Any:
-    """The weight of each label; "balanced" is one over its share, counted in one pass."""
-    if given is not None and model.layers[-1].name == SEVERAL_CLASSES.output_name:
-        raise ValueError(
-            "Expected no `class_weight` where several classes may hold at once: Keras would take "
-            f"the first of them for all. Received: class_weight={given!r}."
-        )
-    if given != "balanced":
-        return given
-    labels = np.concatenate([batch[1].numpy() for batch in train])
-    if labels.ndim != 1:
-        raise ValueError(
-            "Expected one int label a picture for class_weight='balanced'; pass a dict instead. "
-            f"Received: labels of shape {labels.shape}."
-        )
-    counts = np.bincount(labels, minlength=model.output_shape[-1])
-    return {label: len(labels) / (len(counts) * max(1, n)) for label, n in enumerate(counts)}

@@ -46,8 +46,8 @@ def train(tiny_backbone, tiny_data):
             "verbose": 0,
         }
         list(dataset)  # the cache fixes the order
-        [history] = kx.fine_tune(model, dataset, tiny_data.validation, **(settings | options))
-        return model.get_weights(), history
+        histories = kx.fine_tune(model, dataset, tiny_data.validation, **(settings | options))
+        return model.get_weights(), histories[0] if len(histories) == 1 else histories
 
     return run
 
@@ -88,7 +88,7 @@ def test_early_stopped_training_stays_stopped_with_its_best_weights(train, tmp_p
 
 def test_one_epoch_is_kept_and_nothing_half_written(train, tmp_path):
     train(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["epoch-00004"]
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-000-00004"]
 
 
 def test_half_written_epoch_is_ignored(train, tmp_path):
@@ -130,3 +130,78 @@ def test_checkpoints_of_another_training_are_refused(train, tmp_path, other):
     train(tmp_path)
     with pytest.raises(ValueError, match=rf"checkpoints made with .*{next(iter(other))}"):
         train(tmp_path, **other)
+
+
+STAGED = {
+    "strategy": kx.Sequence(
+        [
+            kx.Part(kx.FeatureExtraction(), epochs=1, learning_rate=0.02),
+            kx.GradualUnfreezing(2, batch_norm="trainable"),
+        ]
+    ),
+    "layer_decay": 0.5,
+}
+
+
+@pytest.fixture
+def train_stages(train):
+    """Trains three stages of 1, 2 and 2 epochs; the weights, logs and what stages begin with."""
+
+    def run(folder=None, callbacks=(), **options):
+        begun = []
+
+        class Begin(keras.callbacks.Callback):
+            def on_train_batch_begin(self, batch, logs=None):
+                optimizer = self.model.optimizer
+                begun.append(
+                    (
+                        [weight.path for weight in self.model.trainable_variables],
+                        float(optimizer.learning_rate),
+                        [variable.numpy() for variable in optimizer.variables],
+                    )
+                )
+
+        return *train(folder, [Begin(), *callbacks], **(STAGED | options)), begun
+
+    return run
+
+
+class KillAfter(keras.callbacks.Callback):
+    """Stops training after so many batches of all stages."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.left = batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left < 0:
+            raise KilledError
+
+
+@pytest.mark.parametrize("batches", [1, 3, 4, 7, 10, 14])
+@pytest.mark.parametrize("early_stopping", [None, 1])
+def test_killed_in_any_stage_it_goes_on_there(train_stages, tmp_path, batches, early_stopping):
+    options = {"early_stopping": early_stopping}
+    expected, whole, all_begun = train_stages(**options)
+    with pytest.raises(KilledError):
+        train_stages(tmp_path, [KillAfter(batches)], **options)
+    resumed, history, begun = train_stages(tmp_path, **options)
+    for one, other in zip(expected, resumed, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [stage.history for stage in history] == [stage.history for stage in whole]
+    # The same weights frozen, the same place in the schedule, the same state of the optimizer.
+    for one, other in zip(all_begun[-len(begun) :], begun, strict=True):
+        assert one[:2] == other[:2]
+        for before, after in zip(one[2], other[2], strict=True):
+            np.testing.assert_array_equal(before, after)
+
+
+def test_moving_averages_end_up_in_the_weights_after_a_kill_at_the_end(train, tmp_path):
+    options = {"optimizer": keras.optimizers.SGD(use_ema=True, ema_momentum=0.9)}
+    expected, _ = train(**options)
+    with pytest.raises(KilledError):
+        train(tmp_path, [Kill(3)], **options)
+    resumed, _ = train(tmp_path, **options)
+    for one, other in zip(expected, resumed, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,39 @@
+"""What tells one training from another, so that none goes on from another's checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_transfer.training.inputs import count_steps
+
+
+def described(identity: dict[str, Any]) -> dict[str, Any]:
+    """Settings as JSON: objects by class and arguments, data by its shapes and length."""
+    return {name: _json(value) for name, value in identity.items()}
+
+
+def _json(value: Any) -> Any:
+    if value is None or isinstance(value, (int, float, str)):
+        return value
+    if isinstance(value, tf.data.Dataset):
+        return [repr(value.element_spec), count_steps(value)]
+    if isinstance(value, keras.Model):
+        return _digest(value.get_config())
+    if isinstance(value, (list, tuple)):
+        return [_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _json(item) for key, item in value.items()}
+    if hasattr(value, "get_config"):
+        config = {key: v for key, v in value.get_config().items() if key != "name"}
+        return [type(value).__name__, json.loads(json.dumps(config, default=repr))]
+    return "a function" if callable(value) else repr(value)  # at an address that changes
+
+
+def _digest(description: Any) -> str:
+    return hashlib.sha256(repr(description).encode()).hexdigest()[:16]

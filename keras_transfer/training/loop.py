@@ -1,0 +1,113 @@
+"""The loop over stages: apply, compile, fit; from where a killed training was."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_transfer.training.checkpoints import Checkpoints, Progress
+from keras_transfer.training.inputs import count_steps
+from keras_transfer.training.optimizers import OptimizerChain
+from keras_transfer.training.stages import Stage
+
+
+@dataclasses.dataclass
+class StageLoop:
+    """Trains a model stage by stage.
+
+    Attributes:
+        model: keras.Model, compiled or not.
+        train: tf.data.Dataset of batches `(pictures, labels)`.
+        chain: makes the optimizers.
+        prepare: makes what `fit` gets, of a dataset and its number of batches.
+        compile_options: what `keras.Model.compile` gets besides the optimizer.
+        keeping: the checkpoints to go on from and to write, or None.
+        fit_options: what `keras.Model.fit` gets besides data and epochs.
+    """
+
+    model: keras.Model
+    train: tf.data.Dataset
+    chain: OptimizerChain
+    prepare: Callable[[tf.data.Dataset, int], tf.data.Dataset]
+    compile_options: dict[str, Any]
+    keeping: Checkpoints | None
+    fit_options: dict[str, Any]
+
+    def run(self, stages: Sequence[Stage]) -> list[keras.callbacks.History]:
+        """Trains what is left of the stages; one history each, what was done before included."""
+        progress = self.keeping.progress if self.keeping else Progress()
+        for number in range(progress.stage):  # done before a kill
+            stages[number].apply(self.model)
+            self.chain.finish(self.model, progress.updates[number])
+        histories = [_history(self.model, logs) for logs in progress.histories[:-1]]
+        for number in range(progress.stage, len(stages)):
+            histories.append(self._train(number, stages, progress))
+            updates = keras.ops.convert_to_numpy(self.model.optimizer.iterations)
+            self.chain.finish(self.model, int(updates))
+            progress = progress.next_stage()
+        return histories
+
+    def _train(
+        self, number: int, stages: Sequence[Stage], progress: Progress
+    ) -> keras.callbacks.History:
+        stage = stages[number]
+        data = stage.batches(self.train)
+        steps = count_steps(data)
+        stage.apply(self.model)
+        with self.model.distribute_strategy.scope():
+            optimizer = self.chain.start(self.model, stage, stage.epochs * steps)
+            if self.model.compiled:
+                # Keras resets metrics that it is given again only after the first batch.
+                self.model.reset_metrics()
+            self.model.compile(optimizer, **self.compile_options)
+            self.model.optimizer.build(self.model.trainable_variables)
+        self.chain.carry_over()
+        if self.keeping:
+            self.keeping.begin(self.model, progress, stage.epochs)
+        if self.fit_options["verbose"]:
+            self._say(number, stages, progress)
+        before = _history(self.model, progress.histories[-1])
+        if stage.done(progress):
+            return before
+        history = self.model.fit(
+            self.prepare(data, steps),
+            epochs=stage.epochs,
+            initial_epoch=progress.epochs,
+            shuffle=False,  # Keras warns that it does not shuffle a dataset
+            **self.fit_options,
+        )
+        return _joined(before, history)
+
+    def _say(self, number: int, stages: Sequence[Stage], progress: Progress) -> None:
+        stage = stages[number]
+        if len(stages) > 1:
+            name = type(stage.strategy).__name__
+            print(f"Stage {number + 1} of {len(stages)}: {name}, {stage.epochs} epochs.")
+        folder = self.keeping.folder if self.keeping else None
+        if stage.done(progress):
+            print(
+                f"Training was finished, its end is taken from {folder}; remove it to train anew."
+            )
+        elif progress.epochs:
+            print(f"Going on after epoch {progress.epochs} of {stage.epochs}, from {folder}.")
+
+
+def _history(model: keras.Model, logs: dict[str, list[float]]) -> keras.callbacks.History:
+    history = keras.callbacks.History()
+    history.set_model(model)
+    history.history = dict(logs)
+    history.epoch = list(range(max(map(len, logs.values()), default=0)))
+    return history
+
+
+def _joined(
+    before: keras.callbacks.History, after: keras.callbacks.History
+) -> keras.callbacks.History:
+    earlier = before.history
+    after.history = {k: earlier.get(k, []) + list(v) for k, v in after.history.items()}
+    after.epoch = [*before.epoch, *after.epoch]
+    return after

@@ -1,0 +1,107 @@
+"""One optimizer a stage, which takes over the state of the one before."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from keras_transfer.strategies.layerwise_optimizer import LayerwiseOptimizer
+from keras_transfer.strategies.learning_rates import rates_by_depth
+from keras_transfer.strategies.proximal import Proximal
+from keras_transfer.strategies.schedules import make_schedule
+from keras_transfer.training.stages import Stage
+
+# Shrinking these towards zero does not keep a model simple.
+NOT_DECAYED = ["bias", "gamma", "beta", "log_variance"]
+
+
+def default_optimizer(learning_rate: Any, weight_decay: float) -> keras.optimizers.AdamW:
+    """The optimizer where the user names none."""
+    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
+    return optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Updates:
+    """How weights move: the settings of `fine_tune` that make its optimizers.
+
+    Attributes:
+        optimizer: a Keras optimizer whose class and settings are taken; None for AdamW.
+        schedule: see `strategies.schedules.make_schedule`.
+        layer_decay: see `kx.layerwise`.
+        block_rates: see there.
+        proximal: see there.
+    """
+
+    optimizer: keras.optimizers.Optimizer | None = None
+    schedule: Any = "cosine"
+    layer_decay: float = 1.0
+    block_rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    proximal: Proximal | None = None
+
+    def differ_by_weight(self) -> bool:
+        """Whether a plain Keras optimizer cannot do them."""
+        return self.layer_decay != 1 or bool(self.block_rates) or self.proximal is not None
+
+    def plain_optimizer(self, stage: Stage, rate: Any = None) -> keras.optimizers.Optimizer:
+        """A Keras optimizer with that learning rate or schedule; else with the stage's rate."""
+        rate = stage.learning_rate if rate is None else rate
+        if self.optimizer is None:
+            return default_optimizer(rate, stage.strategy.default_weight_decay)
+        settings = {**self.optimizer.get_config(), "learning_rate": rate}
+        made = type(self.optimizer).from_config(settings)
+        made.exclude_from_weight_decay(var_names=NOT_DECAYED)
+        return made
+
+
+class OptimizerChain:
+    """Makes the optimizer of each stage in turn.
+
+    A weight that goes on being trained keeps its state (Adam's moments, momentum). Adam's
+    correction for young moments goes by each weight's own age: by the count of all updates,
+    weights unfrozen late would take steps up to six times too long at first.
+
+    Args:
+        updates: how weights move.
+        stages: how many stages there are.
+    """
+
+    def __init__(self, updates: Updates, stages: int):
+        self.updates = updates
+        # One stage of equal rates needs nothing but Keras.
+        self.plain = stages == 1 and not updates.differ_by_weight()
+        self._slots: dict[tuple[int, str], keras.Variable] = {}
+        self._ages: dict[int, int] = {}
+
+    def start(self, model: keras.Model, stage: Stage, steps: int) -> keras.optimizers.Optimizer:
+        """The optimizer for a stage of so many steps, for a model whose flags are set."""
+        rate = make_schedule(self.updates.schedule, stage.learning_rate, steps)
+        made = self.updates.plain_optimizer(stage, rate)
+        if self.plain:
+            return made
+        rates, in_head = rates_by_depth(model, self.updates.layer_decay, self.updates.block_rates)
+        ages = [self._ages.get(id(weight), 0) for weight in model.trainable_variables]
+        self._current = LayerwiseOptimizer(
+            made, rates, ages=ages, proximal=self.updates.proximal, in_head=in_head
+        )
+        return self._current
+
+    def carry_over(self) -> None:
+        """Gives the built optimizer the state of the one before, where weights are the same."""
+        if self.plain:
+            return
+        slots = self._current.slots
+        for key in slots.keys() & self._slots.keys():
+            slots[key].assign(self._slots[key])
+        self._slots = slots
+
+    def finish(self, model: keras.Model, updates: int) -> None:
+        """Notes how many updates each weight has had; a weight frozen meanwhile starts anew."""
+        self._ages = {
+            id(weight): self._ages.get(id(weight), 0) + updates
+            for weight in model.trainable_variables
+        }

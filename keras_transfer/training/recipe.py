@@ -1,0 +1,82 @@
+"""How to train when there is no time to search: by the number of examples a class."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from keras_transfer.data.augmentation import augmentation
+from keras_transfer.strategies.freezing import FeatureExtraction, FineTuning
+
+# Examples a class below which nothing but the head is trained.
+FEW = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What `kx.default_recipe` gives.
+
+    Attributes:
+        dropout: float. For the head, `kx.Classifier(..., dropout=recipe.dropout)`.
+        settings: dict, the keyword arguments of `kx.fine_tune`; change or drop any.
+    """
+
+    dropout: float
+    settings: dict[str, Any]
+
+
+def default_recipe(
+    num_examples: int, num_classes: int, image_size: tuple[int, int], *, seed: int | None = None
+) -> Recipe:
+    """Settings for `kx.fine_tune` that do well without any search.
+
+    By the number of examples a class, after BiT's hyper-rule, which sets steps and mixing by the
+    size of the data set alone:
+
+    - Below 10: the head alone. A backbone of millions of weights fits 40 pictures by heart
+      whatever its learning rate. Features do not change, so many epochs are cheap to add.
+    - From 10: everything, but lower blocks slower (each at 0.8 of the rate above it), as they
+      hold what all pictures share; BatchNorm frozen, as few examples are poor statistics.
+    - Epochs: so many that there are some 300 steps, at least 12 and at most 40; more does not
+      pay on a small set, and a large one has seen enough variety after 12.
+    - Augmentation: "light"; choose "standard" or "strong" where a turned picture keeps its label.
+      None for the head alone.
+
+    Reference: Kolesnikov et al., "Big Transfer (BiT): General Visual Representation Learning",
+    ECCV 2020.
+
+    Args:
+        num_examples: int, at least 1. Pictures to train on.
+        num_classes: int, at least 1. Classes (or numbers to be predicted).
+        image_size: tuple (height, width) of the pictures, in pixels.
+        seed: int for the augmentation, or None.
+
+    Returns:
+        A `kx.Recipe`.
+
+    Raises:
+        ValueError: if a number is below 1.
+
+    Example:
+
+    >>> import keras_transfer as kx
+    >>> recipe = kx.default_recipe(num_examples=800, num_classes=8, image_size=(128, 128))
+    >>> type(recipe.settings["strategy"]).__name__, recipe.settings["layer_decay"]
+    ('FineTuning', 0.8)
+    """
+    if min(num_examples, num_classes, *image_size) < 1:
+        raise ValueError(
+            "Expected numbers of at least 1. Received: "
+            f"num_examples={num_examples}, num_classes={num_classes}, image_size={image_size}."
+        )
+    if num_examples / num_classes < FEW:
+        return Recipe(0.2, {"strategy": FeatureExtraction(), "epochs": 40})
+    batches = max(1, num_examples // 32)
+    settings = {
+        "strategy": FineTuning(),
+        "epochs": min(40, max(12, round(300 / batches))),
+        "learning_rate": 1e-3,
+        "layer_decay": 0.8,
+        "augmentation": augmentation("light", image_size, seed=seed),
+    }
+    return Recipe(0.2, settings)

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+import keras_transfer as kx
+
+SIZE = (32, 32)
+
+
+@pytest.mark.parametrize(
+    ("examples", "strategy"),
+    [(40, kx.FeatureExtraction), (79, kx.FeatureExtraction), (80, kx.FineTuning)],
+)
+def test_backbone_is_trained_from_ten_examples_a_class(examples, strategy):
+    assert type(kx.default_recipe(examples, 8, SIZE).settings["strategy"]) is strategy
+
+
+def test_more_examples_need_fewer_epochs():
+    epochs = [kx.default_recipe(n, 8, SIZE).settings["epochs"] for n in (80, 160, 400, 800, 10**6)]
+    assert epochs == sorted(epochs, reverse=True)
+    assert epochs[-1] == 12
+
+
+@pytest.mark.parametrize("examples", [10, 40])
+def test_settings_are_what_fine_tune_takes(tiny_backbone, tiny_data, examples):
+    recipe = kx.default_recipe(examples, 2, SIZE, seed=0)
+    model = kx.Classifier(tiny_backbone, 2, dropout=recipe.dropout)
+    [history] = kx.fine_tune(model, tiny_data.train, **(recipe.settings | {"epochs": 1}), verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
+@pytest.mark.parametrize("numbers", [(0, 2, SIZE), (10, 0, SIZE), (10, 2, (0, 32))])
+def test_numbers_below_1_are_refused(numbers):
+    with pytest.raises(ValueError, match=f"at least 1. Received: num_examples={numbers[0]}"):
+        kx.default_recipe(*numbers)

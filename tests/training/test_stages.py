@@ -1,0 +1,173 @@
+import keras
+import numpy as np
+import pytest
+
+import keras_transfer as kx
+from keras_transfer.training.stages import plan_stages
+
+
+def plan(strategy, epochs=10, learning_rate=None):
+    return [
+        (type(stage.strategy).__name__, stage.number, stage.epochs, stage.learning_rate)
+        for stage in plan_stages(strategy, epochs, learning_rate)
+    ]
+
+
+def test_epochs_are_divided_among_stages():
+    stages = plan(kx.GradualUnfreezing(3), 8)
+    assert [epochs for *_, epochs, _ in stages] == [2, 3, 3]
+
+
+def test_own_settings_come_before_those_of_the_call():
+    strategy = kx.Sequence(
+        [
+            kx.Part(kx.FeatureExtraction(), epochs=5, learning_rate=0.5),
+            kx.Part(kx.GradualUnfreezing(2), epochs=3),
+            kx.FineTuning(),
+        ]
+    )
+    assert plan(strategy, 10) == [
+        ("FeatureExtraction", 0, 5, 0.5),
+        ("GradualUnfreezing", 0, 1, 3e-4),
+        ("GradualUnfreezing", 1, 2, 3e-4),
+        ("FineTuning", 0, 10, 3e-4),
+    ]
+    assert [rate for *_, rate in plan(strategy, 10, 0.1)] == [0.5, 0.1, 0.1, 0.1]
+
+
+def test_fewer_epochs_than_stages_are_refused():
+    with pytest.raises(ValueError, match="each of 3 stages. Received: epochs=2"):
+        plan(kx.GradualUnfreezing(3), 2)
+
+
+class Watch(keras.callbacks.Callback):
+    """Notes what every stage begins with."""
+
+    def __init__(self):
+        super().__init__()
+        self.stages = []
+
+    def on_train_begin(self, logs=None):
+        optimizer = self.model.optimizer
+        self.stages.append(
+            {
+                "weights": [w.path.split("/")[0] for w in self.model.trainable_variables],
+                "optimizer": optimizer,
+                "iterations": int(optimizer.iterations),
+                "ages": list(optimizer.ages),
+                "rates": list(optimizer.rates),
+                "slots": {key: slot.numpy() for key, slot in optimizer.slots.items()},
+                "batch": None,
+            }
+        )
+
+    def on_train_end(self, logs=None):
+        slots = self.model.optimizer.slots
+        self.stages[-1]["end"] = {key: slot.numpy() for key, slot in slots.items()}
+
+
+@pytest.mark.parametrize("optimizer", [None, keras.optimizers.SGD(0.1, momentum=0.9)])
+def test_optimizer_state_of_weights_that_stay_trainable_carries_over(
+    tiny_backbone, tiny_data, optimizer
+):
+    watch = Watch()
+    model = kx.Classifier(tiny_backbone, 2)
+    kx.fine_tune(
+        model,
+        tiny_data.train,
+        strategy=kx.GradualUnfreezing(3),
+        epochs=3,
+        layer_decay=0.5,
+        optimizer=optimizer,
+        callbacks=[watch],
+        verbose=0,
+    )
+    first, second, third = watch.stages
+    batches = int(tiny_data.train.cardinality())
+    for before, after in ((first, second), (second, third)):
+        for key, value in after["slots"].items():
+            if key in before["end"]:
+                np.testing.assert_array_equal(value, before["end"][key])
+                assert np.abs(value).sum() > 0
+            else:
+                assert np.abs(value).sum() == 0
+        assert len(before["slots"]) < len(after["slots"])
+    assert (
+        third["weights"] == ["first"] * 2 + ["second"] * 2 + ["third"] * 2 + third["weights"][-2:]
+    )
+    assert third["ages"] == [0, 0, batches, batches] + [2 * batches] * 4
+    assert third["rates"] == [0.125] * 2 + [0.25] * 2 + [0.5] * 2 + [1.0] * 2
+    assert [stage["iterations"] for stage in watch.stages] == [0, 0, 0]
+    assert isinstance(
+        first["optimizer"].inner_optimizer, type(optimizer or keras.optimizers.AdamW())
+    )
+
+
+def test_weights_unfrozen_late_move_no_faster_than_if_they_were_trained_alone(tiny_backbone):
+    # By one count of updates for all, Adam's first steps would be three to six times too long.
+    weights = [keras.Variable([1.0]), keras.Variable([1.0])]
+    late = kx.LayerwiseOptimizer(keras.optimizers.Adam(0.1), [1.0, 1.0], ages=[1000, 0])
+    late.build(weights)
+    late.apply([np.ones(1, "float32")] * 2, weights)
+    assert float(weights[1].numpy()[0]) == pytest.approx(0.9, abs=1e-5)
+
+
+def test_parts_have_their_own_batch_size(tiny_backbone, tiny_data):
+    class Count(keras.callbacks.Callback):
+        steps = []
+
+        def on_train_begin(self, logs=None):
+            self.steps.append(self.params["steps"])
+
+    strategy = kx.Sequence(
+        [kx.Part(kx.FeatureExtraction(), batch_size=16), kx.Part(kx.FineTuning(), batch_size=3)]
+    )
+    model = kx.Classifier(tiny_backbone, 2)
+    kx.fine_tune(
+        model, tiny_data.train, strategy=strategy, epochs=2, callbacks=[Count()], verbose=0
+    )
+    pictures = sum(len(labels) for _, labels in tiny_data.train)
+    assert Count.steps == [-(-pictures // 16), -(-pictures // 3)]
+
+
+def test_each_stage_has_a_schedule_of_its_own(tiny_backbone, tiny_data):
+    rates = []
+
+    class Rates(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            rates.append(float(self.model.optimizer.learning_rate))
+
+    strategy = kx.Sequence([kx.FeatureExtraction(), kx.FineTuning()])
+    model = kx.Classifier(tiny_backbone, 2)
+    kx.fine_tune(
+        model, tiny_data.train, strategy=strategy, epochs=4, callbacks=[Rates()], verbose=0
+    )
+    assert rates[1] == pytest.approx(0, abs=1e-6)
+    assert rates[3] == pytest.approx(0, abs=1e-8)
+    assert 1e-3 < rates[0] < 1e-2
+    assert 3e-5 < rates[2] < 3e-4
+
+
+def test_stages_are_announced(tiny_backbone, tiny_data, capsys):
+    model = kx.Classifier(tiny_backbone, 2)
+    kx.fine_tune(model, tiny_data.train, strategy=kx.GradualUnfreezing(2), epochs=3, verbose=2)
+    assert "Stage 2 of 2: GradualUnfreezing, 2 epochs." in capsys.readouterr().out
+
+
+def test_saved_model_needs_nothing_of_this_package(tiny_backbone, tiny_data, tmp_path):
+    model = kx.Classifier(tiny_backbone, 2)
+    kx.fine_tune(
+        model,
+        tiny_data.train,
+        strategy=kx.GradualUnfreezing(2),
+        epochs=2,
+        layer_decay=0.5,
+        schedule="one_cycle",
+        regularizer=kx.Proximal(0.1),
+        verbose=0,
+    )
+    model.save(tmp_path / "model.keras")
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "model.keras") as file:
+        assert "keras_transfer" not in file.read("config.json").decode()

@@ -2,110 +2,170 @@
 
 from __future__ import annotations
 
-import enum
 import pathlib
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
 from keras_transfer.cli._tensorflow import import_quietly
-from keras_transfer.cli.data import DATA_HELP, fingerprint, load_data
+from keras_transfer.cli.data import DATA_HELP
+from keras_transfer.cli.training import train_run
 
-if TYPE_CHECKING:
-    from keras_transfer.strategies.freezing import Strategy
-
-
-class StrategyName(str, enum.Enum):
-    """The strategies by name."""
-
-    feature_extraction = "feature_extraction"
-    fine_tuning = "fine_tuning"
-
-
-class BatchNorm(str, enum.Enum):
-    """What fine-tuning does with BatchNorm."""
-
-    frozen = "frozen"
-    trainable = "trainable"
-
-
-class Augmentation(str, enum.Enum):
-    """Strengths of augmentation."""
-
-    none = "none"
-    light = "light"
-    standard = "standard"
-
-
-class Pooling(str, enum.Enum):
-    """Ways of pooling the feature map."""
-
-    avg = "avg"
-    max = "max"
-    avgmax = "avgmax"
-
-
-class Resize(str, enum.Enum):
-    """What happens to pictures of other proportions."""
-
-    stretch = "stretch"
-    crop = "crop"
-    pad = "pad"
-
-
-class OnError(str, enum.Enum):
-    """What happens at unreadable pictures."""
-
-    stop = "raise"
-    skip = "skip"
+StrategyName = Literal[
+    "feature_extraction",
+    "fine_tuning",
+    "gradual_unfreezing",
+    "probe_then_tune",
+    "normalization",
+    "biases",
+    "recipe",
+]
+# Headings of the help.
+MODEL, PICTURES, TRAINING = "Model", "Pictures", "Training"
+STRATEGY_HELP = (
+    "Which weights move: the head alone; the backbone, too; its blocks one group after another; "
+    "the head first and then all; the backbone's normalization or biases alone. 'recipe' chooses, "
+    "by the number of pictures a class, all that is not given here."
+)
 
 
 def fit(
     data: Annotated[str, typer.Argument(help=DATA_HELP)],
     output: Annotated[pathlib.Path, typer.Option("--output", "-o", help="The run folder to make.")],
     backbone: Annotated[
-        str, typer.Option(help="See `keras-transfer backbones`.")
+        str, typer.Option(help="See `keras-transfer backbones`.", rich_help_panel=MODEL)
     ] = "efficientnet_lite0",
     weights: Annotated[
-        str, typer.Option(help="'pretrained', 'random', or the path of a weights file.")
+        str,
+        typer.Option(
+            help="'pretrained', 'random', or the path of a weights file.", rich_help_panel=MODEL
+        ),
     ] = "pretrained",
-    image_size: Annotated[int, typer.Option(min=32, help="Height and width in pixels.")] = 128,
-    resize: Annotated[Resize, typer.Option(help="For other proportions.")] = Resize.stretch,
+    image_size: Annotated[
+        int, typer.Option(min=32, help="Height and width in pixels.", rich_help_panel=PICTURES)
+    ] = 128,
+    resize: Annotated[
+        Literal["stretch", "crop", "pad"],
+        typer.Option(help="For other proportions.", rich_help_panel=PICTURES),
+    ] = "stretch",
     strategy: Annotated[
-        StrategyName, typer.Option(help="Train the head alone, or the backbone, too.")
-    ] = StrategyName.feature_extraction,
+        StrategyName, typer.Option(help=STRATEGY_HELP, rich_help_panel=TRAINING)
+    ] = "feature_extraction",
     blocks: Annotated[
         str | None,
-        typer.Option(help="fine_tuning: how many last blocks, or names with commas; else all."),
+        typer.Option(
+            help="fine_tuning: how many last blocks, or names with commas; else all.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    stages: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="gradual_unfreezing: how many groups of blocks.", rich_help_panel=TRAINING
+        ),
     ] = None,
     batch_norm: Annotated[
-        BatchNorm, typer.Option(help="fine_tuning: 'trainable' is for random weights.")
-    ] = BatchNorm.frozen,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")] = 20,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Peak of the schedule. Default: the strategy's own.")
+        Literal["frozen", "trainable"],
+        typer.Option(
+            help="Fine-tuning: 'trainable' is for random weights.", rich_help_panel=TRAINING
+        ),
+    ] = "frozen",
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Passes over the training data, in all. Default: 20; recipe's.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 32,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Peak of the schedule. Default: the strategy's own.", rich_help_panel=TRAINING
+        ),
+    ] = None,
+    layer_decay: Annotated[
+        float | None,
+        typer.Option(
+            help="Each block's rate as a share of the one above it.", rich_help_panel=TRAINING
+        ),
+    ] = None,
+    schedule: Annotated[
+        Literal["cosine", "one_cycle", "triangular", "triangular2", "constant"],
+        typer.Option(help="How the learning rate moves.", rich_help_panel=TRAINING),
+    ] = "cosine",
+    l2sp: Annotated[
+        float | None,
+        typer.Option(
+            help="Strength of the pull towards the pretrained weights.", rich_help_panel=TRAINING
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Pictures a step.", rich_help_panel=PICTURES)
+    ] = 32,
     augmentation: Annotated[
-        Augmentation, typer.Option(help="Random changes to training pictures.")
-    ] = Augmentation.none,
-    pooling: Annotated[Pooling, typer.Option(help="Of the feature map.")] = Pooling.avg,
+        Literal["none", "light", "standard", "strong"] | None,
+        typer.Option(
+            help="Random changes to training pictures. Default: none; recipe's.",
+            rich_help_panel=PICTURES,
+        ),
+    ] = None,
+    mixing: Annotated[
+        Literal["none", "mixup", "cutmix", "both"],
+        typer.Option(help="Pictures and labels of two classes mixed.", rich_help_panel=PICTURES),
+    ] = "none",
+    depths: Annotated[
+        str | None,
+        typer.Option(
+            help="Blocks whose features are taken, with commas; else the last one's.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    fusion: Annotated[
+        Literal["concat", "pool", "attention"],
+        typer.Option(help="How several depths become one.", rich_help_panel=MODEL),
+    ] = "concat",
+    pooling: Annotated[
+        Literal["avg", "max", "avgmax"],
+        typer.Option(help="Of the feature map.", rich_help_panel=MODEL),
+    ] = "avg",
     hidden: Annotated[
-        str, typer.Option(help="Widths of dense layers in the head, with commas.")
+        str,
+        typer.Option(
+            help="Widths of dense layers in the head, with commas.", rich_help_panel=MODEL
+        ),
     ] = "",
-    dropout: Annotated[float, typer.Option(help="Before each dense layer of the head.")] = 0.2,
-    balanced: Annotated[bool, typer.Option("--balanced", help="Weigh rare classes up.")] = False,
+    dropout: Annotated[
+        float, typer.Option(help="Before each dense layer of the head.", rich_help_panel=MODEL)
+    ] = 0.2,
+    balanced: Annotated[
+        bool, typer.Option("--balanced", help="Weigh rare classes up.", rich_help_panel=PICTURES)
+    ] = False,
     early_stopping: Annotated[
-        int | None, typer.Option(min=1, help="Stop after so many epochs without improvement.")
+        int | None,
+        typer.Option(
+            min=1, help="Stop after so many epochs without improvement.", rich_help_panel=TRAINING
+        ),
     ] = None,
     validation_split: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the training pictures.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of the training pictures.", rich_help_panel=PICTURES
+        ),
     ] = 0.2,
     test_split: Annotated[
-        float, typer.Option(min=0, max=1, help="Share, where there is no test/ folder.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Share, where there is no test/ folder.", rich_help_panel=PICTURES
+        ),
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of split, order, head and augmentation.")] = 0,
-    on_error: Annotated[OnError, typer.Option(help="At unreadable pictures.")] = OnError.stop,
+    seed: Annotated[
+        int, typer.Option(help="Of split, order, head and augmentation.", rich_help_panel=TRAINING)
+    ] = 0,
+    on_error: Annotated[
+        Literal["raise", "skip"],
+        typer.Option(help="At unreadable pictures.", rich_help_panel=PICTURES),
+    ] = "raise",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is in the run folder.")
     ] = False,
@@ -117,99 +177,11 @@ def fit(
     the same command goes on after the last finished epoch.
 
     Example: `keras-transfer fit emoji_styles://noto -o runs/noto --epochs 5`
+
+    Example: `keras-transfer fit flowers -o runs/flowers --strategy gradual_unfreezing --stages 3
+    --layer-decay 0.8`
     """
-    settings = {key: _plain(value) for key, value in locals().items()}
+    settings = dict(locals())
     del settings["output"], settings["overwrite"]
     import_quietly()
     train_run(settings, output, overwrite=overwrite)
-
-
-def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool) -> Any:
-    """Trains by the settings of `fit` into a run folder and returns the report."""
-    import keras
-
-    import keras_transfer as kx
-    from keras_transfer.runs import finish_run, start_run
-
-    chosen_strategy, hidden = _strategy(settings), _widths(settings["hidden"])
-    size = (settings["image_size"], settings["image_size"])
-    keras.utils.set_random_seed(settings["seed"])
-    splits = load_data(
-        settings["data"],
-        image_size=size,
-        **{
-            key: settings[key]
-            for key in (
-                "batch_size",
-                "validation_split",
-                "test_split",
-                "seed",
-                "resize",
-                "on_error",
-            )
-        },
-    )
-    weights = None if settings["weights"] == "random" else settings["weights"]
-    model = kx.Classifier(
-        kx.load_backbone(settings["backbone"], input_shape=(*size, 3), weights=weights),
-        splits.class_names,
-        pooling=settings["pooling"],
-        hidden=hidden,
-        dropout=settings["dropout"],
-    )
-    held_out = splits.test or splits.validation
-    if held_out is None:
-        raise ValueError(
-            "Expected data to evaluate on: a test/ folder, --test-split or --validation-split "
-            "above 0. Received: neither."
-        )
-    identity = {
-        **settings,
-        "data_fingerprint": fingerprint(settings["data"]),
-        "versions": {"keras_transfer": kx.__version__, "keras": keras.__version__},
-    }
-    checkpoints = start_run(output, identity, overwrite=overwrite)
-    history = kx.fine_tune(
-        model,
-        splits.train,
-        splits.validation,
-        strategy=chosen_strategy,
-        epochs=settings["epochs"],
-        learning_rate=settings["learning_rate"],
-        augmentation=kx.augmentation(settings["augmentation"], size, seed=settings["seed"]),
-        class_weight="balanced" if settings["balanced"] else None,
-        early_stopping=settings["early_stopping"],
-        checkpoints=checkpoints,
-    )
-    report = kx.evaluate(model, held_out)
-    finish_run(output, model, history, report)
-    report.print()
-    print(f"Evaluated on the {'test' if splits.test else 'validation'} data; all is in {output}.")
-    return report
-
-
-def _strategy(settings: dict[str, Any]) -> Strategy:
-    import keras_transfer as kx
-
-    blocks = settings["blocks"]
-    if settings["strategy"] == "feature_extraction":
-        if blocks is not None or settings["batch_norm"] != "frozen":
-            raise ValueError(
-                "Expected --blocks and --batch-norm with --strategy fine_tuning alone. Received: "
-                f"strategy feature_extraction, blocks {blocks}, {settings['batch_norm']} BatchNorm."
-            )
-        return kx.FeatureExtraction()
-    if blocks is not None:
-        blocks = int(blocks) if blocks.isdecimal() else [name.strip() for name in blocks.split(",")]
-    return kx.FineTuning(blocks, batch_norm=settings["batch_norm"])
-
-
-def _widths(hidden: str) -> list[int]:
-    widths = [width.strip() for width in hidden.split(",") if width.strip()]
-    if not all(width.isdecimal() for width in widths):
-        raise ValueError(f"Expected --hidden to be widths, such as 64,32. Received: {hidden!r}.")
-    return [int(width) for width in widths]
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, enum.Enum) else value

@@ -98,7 +98,7 @@ def test_interrupted_run_with_other_settings_is_refused(picture_folder, tmp_path
         call(*arguments, "--seed", "1")
 
 
-FINE_TUNING = {"blocks": ["block7a", "top"], "batch_norm": "trainable"}
+FINE_TUNING = {"blocks": ["block7a", "top"], "first": None, "batch_norm": "trainable"}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ FINE_TUNING = {"blocks": ["block7a", "top"], "batch_norm": "trainable"}
     [
         (
             "--strategy fine_tuning --blocks 2",
-            {"strategy": {"blocks": 2, "batch_norm": "frozen"}},
+            {"strategy": {"blocks": 2, "first": None, "batch_norm": "frozen"}},
         ),
         (
             "--strategy fine_tuning --blocks block7a,top --batch-norm trainable",
@@ -132,7 +132,7 @@ def test_options_reach_the_training(picture_folder, tmp_path, monkeypatch, optio
             strategy=kwargs["strategy"].get_config(),
             head=[name for name in names if "pool" in name or "hidden" in name],
             class_weight=kwargs["class_weight"],
-            augmentation=kwargs["augmentation"].name,
+            augmentation=getattr(kwargs.get("augmentation"), "name", None),
             early_stopping=kwargs["early_stopping"],
             resize=train.resize,
         )
@@ -144,7 +144,7 @@ def test_options_reach_the_training(picture_folder, tmp_path, monkeypatch, optio
         "strategy": {},
         "head": ["average_pooling"],
         "class_weight": None,
-        "augmentation": "augmentation_none",
+        "augmentation": None,
         "early_stopping": None,
         "resize": "stretch",
         **changed,

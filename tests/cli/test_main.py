@@ -49,7 +49,7 @@ def fit_arguments(folder, output, epochs):
 
 def epochs_done(output: pathlib.Path) -> int:
     names = [path.name for path in (output / ".training" / "checkpoints").glob("epoch-*")]
-    return max((int(name.split("-")[1]) for name in names), default=0)
+    return max((int(name.split("-")[-1]) for name in names), default=0)
 
 
 def test_sigkill_in_the_middle_of_training_loses_at_most_an_epoch(picture_folder, tmp_path):

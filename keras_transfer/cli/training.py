@@ -1,0 +1,88 @@
+"""Trains by the settings of the command line, into a run folder."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+from keras_transfer.cli.data import fingerprint, load_data
+from keras_transfer.cli.strategy import fine_tune_options, split_names
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_transfer.data.splits import Splits
+
+
+def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool) -> Any:
+    """Trains by the settings of `fit` into a run folder and returns the report."""
+    import keras
+
+    import keras_transfer as kx
+    from keras_transfer.runs import finish_run, start_run
+
+    hidden = _widths(settings["hidden"])
+    fine_tune_options(settings, num_examples=1, num_classes=1)  # settings that do not fit together
+    keras.utils.set_random_seed(settings["seed"])
+    splits = _splits(settings)
+    model = _model(settings, splits, hidden)
+    held_out = splits.test or splits.validation
+    if held_out is None:
+        raise ValueError(
+            "Expected data to evaluate on: a test/ folder, --test-split or --validation-split "
+            "above 0. Received: neither."
+        )
+    identity = {
+        **settings,
+        "data_fingerprint": fingerprint(settings["data"]),
+        "versions": {"keras_transfer": kx.__version__, "keras": keras.__version__},
+    }
+    checkpoints = start_run(output, identity, overwrite=overwrite)
+    history = kx.fine_tune(
+        model,
+        splits.train,
+        splits.validation,
+        class_weight="balanced" if settings["balanced"] else None,
+        early_stopping=settings["early_stopping"],
+        checkpoints=checkpoints,
+        **fine_tune_options(
+            settings,
+            num_examples=int(splits.train.cardinality()) * settings["batch_size"],
+            num_classes=len(splits.class_names),
+        ),
+    )
+    report = kx.evaluate(model, held_out)
+    finish_run(output, model, history, report)
+    report.print()
+    print(f"Evaluated on the {'test' if splits.test else 'validation'} data; all is in {output}.")
+    return report
+
+
+def _splits(settings: dict[str, Any]) -> Splits:
+    names = ("batch_size", "validation_split", "test_split", "seed", "resize", "on_error")
+    size = (settings["image_size"], settings["image_size"])
+    chosen = {name: settings[name] for name in names}
+    return load_data(settings["data"], image_size=size, **chosen)
+
+
+def _model(settings: dict[str, Any], splits: Splits, hidden: list[int]) -> keras.Model:
+    import keras_transfer as kx
+
+    weights = None if settings["weights"] == "random" else settings["weights"]
+    shape = (*splits.image_size, 3)
+    return kx.Classifier(
+        kx.load_backbone(settings["backbone"], input_shape=shape, weights=weights),
+        splits.class_names,
+        depths=settings["depths"] and split_names(settings["depths"]),
+        fusion=settings["fusion"],
+        pooling=settings["pooling"],
+        hidden=hidden,
+        dropout=settings["dropout"],
+    )
+
+
+def _widths(hidden: str) -> list[int]:
+    widths = [width.strip() for width in hidden.split(",") if width.strip()]
+    if not all(width.isdecimal() for width in widths):
+        raise ValueError(f"Expected --hidden to be widths, such as 64,32. Received: {hidden!r}.")
+    return [int(width) for width in widths]

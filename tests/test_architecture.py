@@ -32,7 +32,7 @@ ALLOWED = {
 }
 # Heavy libraries, and the only module that may import each.
 ONLY_IN = {
-    "matplotlib": {"evaluation/plots.py"},
+    "matplotlib": {"evaluation/plots.py", "training/learning_rate_curve.py"},
     "sklearn": {"evaluation/reports.py", "data/splits.py"},
     "tensorflow_datasets": {"data/tfds.py", "data/emoji_styles_dataset_builder.py"},
 }

@@ -16,6 +16,8 @@ NAMES = [name for name in kx.__all__ if name != "__version__"]
 HANDED_OUT = {
     "Block",
     "ClassificationReport",
+    "LearningRateCurve",
+    "Recipe",
     "RegressionReport",
     "Splits",
     "Strategy",
@@ -49,7 +51,9 @@ def test_public_callables_document_every_argument_and_error(name):
         assert "raise " not in source or "Raises:" in doc
 
 
-@pytest.mark.parametrize("name", ["ClassificationReport", "RegressionReport", "Strategy"])
+@pytest.mark.parametrize(
+    "name", ["ClassificationReport", "LearningRateCurve", "RegressionReport", "Strategy"]
+)
 def test_public_methods_have_docstrings(name):
     for method, value in inspect.getmembers(getattr(kx, name), inspect.isfunction):
         assert method.startswith("_") or inspect.getdoc(value), method

@@ -1,0 +1,158 @@
+"""What each strategy gains over plain Keras, in accuracy and in time, on the bundled pictures.
+
+`python -m benchmarks.strategies [--examples-per-class 5] [--seeds 3] [--style noto]`: 128 px,
+EfficientNet-Lite0 with ImageNet weights, trained on the train half (or on so many of its pictures
+a class, other ones for each seed) and evaluated on the test half. Every case has the same
+epochs, augmentation and batch size as the reference, which is Keras alone: everything trainable,
+Adam, `fit`. Settings were chosen on validation parts of the train half. Prints a table of mean and
+standard error over seeds and of seconds as a ratio to the reference; the last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from typing import Any
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import keras_transfer as kx
+
+SIZE = (128, 128)
+REFERENCE = "plain Keras"
+# Of the reference, the best of 1e-3, 3e-4 and 1e-4 on validation data.
+REFERENCE_RATE = 3e-4
+EPOCHS = {None: 12, 20: 20, 5: 30}
+DEPTHS = ["block4c", "block5c", "block6d", "block7a", "top"]
+
+CASES: dict[str, dict[str, Any]] = {
+    "feature extraction": {"strategy": kx.FeatureExtraction()},
+    "fine-tuning": {"strategy": kx.FineTuning()},
+    "last three blocks": {"strategy": kx.FineTuning(3)},
+    "gradual unfreezing, layer decay": {
+        "strategy": kx.GradualUnfreezing(3),
+        "learning_rate": 1e-3,
+        "layer_decay": 0.8,
+    },
+    "linear probing, then fine-tuning": {
+        "strategy": kx.Sequence([kx.FeatureExtraction(), kx.FineTuning()])
+    },
+    "L2-SP": {"strategy": kx.FineTuning(), "regularizer": kx.L2SP(0.01, 0.01)},
+    "attention over depths": {
+        "strategy": kx.FineTuning(),
+        "learning_rate": 1e-3,
+        "layer_decay": 0.8,
+        "head": {"depths": DEPTHS, "fusion": "attention"},
+    },
+    "five depths side by side": {
+        "strategy": kx.FineTuning(),
+        "learning_rate": 1e-3,
+        "layer_decay": 0.8,
+        "head": {"depths": DEPTHS},
+    },
+}
+RECIPE = "default recipe"
+
+
+def pictures(style: str) -> tuple[np.ndarray, np.ndarray, kx.Splits]:
+    """The train half as arrays, and the data it is from."""
+    data = kx.emoji_styles(style, image_size=SIZE, validation_split=0.0)
+    batches = list(data.train.as_numpy_iterator())
+    return np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches]), data
+
+
+def chosen(labels: np.ndarray, per_class: int | None, seed: int) -> np.ndarray:
+    """Indices of so many random examples of each class, or of all."""
+    order = np.random.default_rng(seed).permutation(np.argsort(labels, kind="stable"))
+    if per_class is None:
+        return order
+    return np.concatenate([order[labels[order] == c][:per_class] for c in np.unique(labels)])
+
+
+def train(case: str, x: np.ndarray, y: np.ndarray, names: list[str], seed: int, epochs: int) -> Any:
+    """Trains one case; the model, and the seconds that the training took."""
+    data = kx.arrays(x, y, class_names=names, validation_split=0.0, seed=seed).train
+    options = dict(CASES.get(case, {}))
+    light = kx.augmentation("light", SIZE, seed=seed)
+    recipe = kx.default_recipe(len(x), len(names), SIZE, seed=seed)
+    dropout = recipe.dropout if case == RECIPE else 0.2
+    backbone = kx.load_backbone("efficientnet_lite0", input_shape=(*SIZE, 3))
+    model = kx.Classifier(backbone, names, dropout=dropout, **options.pop("head", {}))
+    started = time.perf_counter()
+    if case == REFERENCE:
+        model.compile(
+            keras.optimizers.Adam(REFERENCE_RATE),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+        augmented = data.map(lambda pixels, label: (light(pixels, training=True), label))
+        model.fit(augmented.prefetch(2), epochs=epochs, verbose=0, shuffle=False)
+    elif case == RECIPE:
+        kx.fine_tune(model, data, verbose=0, **recipe.settings)
+    else:
+        kx.fine_tune(model, data, epochs=epochs, augmentation=light, verbose=0, **options)
+    return model, time.perf_counter() - started
+
+
+def main() -> None:
+    """Runs every case over the seeds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    names = [REFERENCE, *CASES, RECIPE]
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--style", default="noto")
+    parser.add_argument("--examples-per-class", type=int, default=None)
+    parser.add_argument("--epochs", type=int, default=None)
+    parser.add_argument("--cases", nargs="*", default=names, choices=names)
+    arguments = parser.parse_args()
+    per_class = arguments.examples_per_class
+    epochs = arguments.epochs or EPOCHS.get(per_class, 20)
+    x, y, data = pictures(arguments.style)
+    figures: dict[str, dict[str, Any]] = {}
+    for case in arguments.cases:
+        accuracies, seconds = [], []
+        for seed in range(arguments.seeds):
+            keras.backend.clear_session()
+            keras.utils.set_random_seed(seed)
+            index = chosen(y, per_class, seed)
+            model, took = train(case, x[index], y[index], data.class_names, seed, epochs)
+            accuracies.append(kx.evaluate(model, data.test, verbose=False).accuracy)
+            seconds.append(took)
+        figures[case] = summary(accuracies, seconds)
+        print(case, figures[case], flush=True)
+    reference = figures.get(REFERENCE, {}).get("seconds", float("nan"))
+    for row in figures.values():
+        row["time_ratio"] = row["seconds"] / reference
+    show(figures, f"{arguments.style}, {per_class or 'all'} examples a class, {epochs} epochs")
+    settings = {"style": arguments.style, "examples_per_class": per_class, "epochs": epochs}
+    print(json.dumps({**settings, "cases": figures}))
+
+
+def summary(accuracies: list[float], seconds: list[float]) -> dict[str, Any]:
+    """Mean and standard error over seeds; the median of the seconds."""
+    count = len(accuracies)
+    error = float(np.std(accuracies, ddof=1) / count**0.5) if count > 1 else float("nan")
+    return {
+        "accuracy": float(np.mean(accuracies)),
+        "standard_error": error,
+        "values": accuracies,
+        "seconds": float(np.median(seconds)),
+    }
+
+
+def show(figures: dict[str, dict[str, Any]], title: str) -> None:
+    """Prints the table for people."""
+    table = Table("Case", title=title)
+    for heading in ("Accuracy", "Standard error", "Seconds", "Ratio"):
+        table.add_column(heading, justify="right")
+    for case, row in figures.items():
+        numbers = (row["accuracy"], row["standard_error"])
+        ratio = f"{row['time_ratio']:.2f}"
+        table.add_row(case, *(f"{n:.3f}" for n in numbers), f"{row['seconds']:.0f}", ratio)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

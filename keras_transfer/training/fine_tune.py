@@ -21,7 +21,7 @@ from keras_transfer.training.checkpoints import Checkpoints, EarlyStopping
 from keras_transfer.training.class_weights import ClassWeight, class_weights
 from keras_transfer.training.compiling import compile_options
 from keras_transfer.training.identity import described
-from keras_transfer.training.inputs import categorical, prepared
+from keras_transfer.training.inputs import categorical, counted, prepared
 from keras_transfer.training.loop import StageLoop
 from keras_transfer.training.optimizers import OptimizerChain, Updates
 from keras_transfer.training.stages import plan_stages
@@ -127,12 +127,13 @@ def fine_tune(
     ['accuracy', 'loss', 'val_accuracy', 'val_loss']
     """
     strategy = strategy or FeatureExtraction()
+    note_resize(model, train)
+    train = counted(train)
     identity = {name: value for name, value in locals().items() if name in _IDENTITY}
     _check_early_stopping(early_stopping, validation_data)
     stages = plan_stages(strategy, epochs, learning_rate)
     proximal = regularizer if isinstance(regularizer, Proximal) else None
     updates = Updates(optimizer, schedule, layer_decay, block_rates or {}, proximal)
-    note_resize(model, train)
     weights = class_weights(model, train, class_weight)
     stopping = None if early_stopping is None else EarlyStopping(early_stopping)
     if mixing is not None and validation_data is not None:

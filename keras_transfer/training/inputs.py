@@ -27,6 +27,13 @@ def count_steps(train: tf.data.Dataset) -> int:
     return steps
 
 
+def counted(train: tf.data.Dataset) -> tf.data.Dataset:
+    """The dataset, its number of batches known; counting it once reads all pictures."""
+    if int(train.cardinality()) != tf.data.UNKNOWN_CARDINALITY:
+        return train
+    return train.apply(tf.data.experimental.assert_cardinality(count_steps(train)))
+
+
 def prepared(
     model: keras.Model,
     train: tf.data.Dataset,
@@ -67,8 +74,8 @@ def prepared(
     # In parallel the batches would race for random numbers, and no training could be repeated.
     random = augmentation is not None or mixing is not None
     prepared = train.map(prepare, num_parallel_calls=None if random else tf.data.AUTOTUNE)
-    counted = prepared.apply(tf.data.experimental.assert_cardinality(steps))
-    return counted.prefetch(tf.data.AUTOTUNE)
+    known = prepared.apply(tf.data.experimental.assert_cardinality(steps))
+    return known.prefetch(tf.data.AUTOTUNE)
 
 
 def categorical(dataset: tf.data.Dataset, num_classes: int) -> tf.data.Dataset:

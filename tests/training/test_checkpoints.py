@@ -179,8 +179,9 @@ class KillAfter(keras.callbacks.Callback):
             raise KilledError
 
 
-@pytest.mark.parametrize("batches", [1, 3, 4, 7, 10, 14])
-@pytest.mark.parametrize("early_stopping", [None, 1])
+@pytest.mark.parametrize(
+    ("batches", "early_stopping"), [(1, None), (3, 1), (4, None), (7, 1), (10, None), (14, 1)]
+)
 def test_killed_in_any_stage_it_goes_on_there(train_stages, tmp_path, batches, early_stopping):
     options = {"early_stopping": early_stopping}
     expected, whole, all_begun = train_stages(**options)

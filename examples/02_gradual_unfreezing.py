@@ -24,7 +24,7 @@ model = kx.Classifier(
 strategy = kx.Sequence(
     [
         kx.Part(kx.FeatureExtraction(), epochs=1 if smoke else 4),
-        kx.GradualUnfreezing(stages=3),
+        kx.GradualUnfreezing(stages=1 if smoke else 3),
     ]
 )
 strategy.summary(model)
@@ -35,7 +35,7 @@ histories = kx.fine_tune(
     data.train,
     data.validation,
     strategy=strategy,
-    epochs=3 if smoke else 12,
+    epochs=1 if smoke else 12,
     learning_rate=1e-3,
     layer_decay=0.8,
     augmentation=kx.augmentation("light", size, seed=0),

@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_transfer.data.length import count_steps
+
 
 def joint_data(datasets: Mapping[str, tf.data.Dataset]) -> tf.data.Dataset:
     """Puts the batches of several datasets side by side, to train a `kx.JointModel`.
@@ -75,12 +77,4 @@ def _steps(task: str, dataset: tf.data.Dataset) -> int:
             "Expected datasets of batches (pictures, labels) or (pictures, labels, "
             f"sample_weights). Received: {spec} for {task!r}."
         )
-    steps = int(dataset.cardinality())
-    if steps == tf.data.UNKNOWN_CARDINALITY:
-        steps = sum(1 for _ in dataset)
-    if steps < 1:
-        raise ValueError(
-            "Expected finite datasets of at least one batch; `.take(n)` makes an infinite one "
-            f"finite. Received: {'an infinite' if steps < 0 else 'an empty'} one for {task!r}."
-        )
-    return steps
+    return count_steps(dataset, task)

@@ -96,13 +96,13 @@ class Checkpoints(keras.callbacks.Callback):
         self._early_stopping_state: dict[str, Any] = {}
         self._newest = self._find_newest()
 
-    def begin(self, model: keras.Model, progress: Progress, epochs: int) -> None:
+    def begin(self, model: keras.Model, progress: Progress, *, done: bool) -> None:
         """Begins a stage: from the newest checkpoint if it is of this stage.
 
         Args:
             model: compiled, its optimizer built.
             progress: how far training has come; kept up to date from here on.
-            epochs: of this stage; once they are done the best weights are loaded.
+            done: whether the stage was finished; then the best weights are loaded.
         """
         found, self.progress = progress is self.progress, progress
         if not (found and progress.epochs):
@@ -110,12 +110,11 @@ class Checkpoints(keras.callbacks.Callback):
         values = _load_arrays(self._newest / _VARIABLES)
         for variable, value in zip(_variables(model), values, strict=True):
             variable.assign(value)
-        finished = self.progress.stopped or self.progress.epochs >= epochs
-        if finished:  # as `fit` does at its end
+        if done:  # as `fit` does at its end
             model.optimizer.finalize_variable_values(model.trainable_variables)
         if self.early_stopping and (self._newest / _BEST).is_file():
             weights = _load_arrays(self._newest / _BEST)
-            if finished:
+            if done:
                 model.set_weights(weights)
             else:
                 self.early_stopping.resume(self._early_stopping_state, weights)

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_transfer.data.length import counted
 from keras_transfer.data.mixing import Mixing
 from keras_transfer.models.classifier import note_resize
 from keras_transfer.strategies.freezing import FeatureExtraction
@@ -21,7 +22,7 @@ from keras_transfer.training.checkpoints import Checkpoints, EarlyStopping
 from keras_transfer.training.class_weights import ClassWeight, class_weights
 from keras_transfer.training.compiling import compile_options
 from keras_transfer.training.identity import described
-from keras_transfer.training.inputs import categorical, counted, prepared
+from keras_transfer.training.inputs import categorical, prepared
 from keras_transfer.training.loop import StageLoop
 from keras_transfer.training.optimizers import OptimizerChain, Updates
 from keras_transfer.training.stages import plan_stages

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_transfer.training.inputs import count_steps
+from keras_transfer.data.length import count_steps
 
 
 def described(identity: dict[str, Any]) -> dict[str, Any]:

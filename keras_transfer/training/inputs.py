@@ -14,26 +14,6 @@ from keras_transfer.models.tasks import ONE_CLASS, REGRESSION
 from keras_transfer.training.class_weights import weights_of_examples
 
 
-def count_steps(train: tf.data.Dataset) -> int:
-    """Batches an epoch; counted where the pipeline does not know."""
-    steps = int(train.cardinality())
-    if steps == tf.data.UNKNOWN_CARDINALITY:
-        steps = sum(1 for _ in train)
-    if steps < 1:
-        raise ValueError(
-            "Expected a finite dataset of at least one batch; `.take(n)` makes an infinite one "
-            f"finite. Received: {'an infinite' if steps < 0 else 'an empty'} dataset."
-        )
-    return steps
-
-
-def counted(train: tf.data.Dataset) -> tf.data.Dataset:
-    """The dataset, its number of batches known; counting it once reads all pictures."""
-    if int(train.cardinality()) != tf.data.UNKNOWN_CARDINALITY:
-        return train
-    return train.apply(tf.data.experimental.assert_cardinality(count_steps(train)))
-
-
 def prepared(
     model: keras.Model,
     train: tf.data.Dataset,

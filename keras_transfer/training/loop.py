@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_transfer.data.length import count_steps
 from keras_transfer.training.checkpoints import Checkpoints, Progress
-from keras_transfer.training.inputs import count_steps
 from keras_transfer.training.optimizers import OptimizerChain
 from keras_transfer.training.stages import Stage
 
@@ -67,7 +67,7 @@ class StageLoop:
             self.model.optimizer.build(self.model.trainable_variables)
         self.chain.carry_over()
         if self.keeping:
-            self.keeping.begin(self.model, progress, stage.epochs)
+            self.keeping.begin(self.model, progress, done=stage.done(progress))
         if self.fit_options["verbose"]:
             self._say(number, stages, progress)
         before = _history(self.model, progress.histories[-1])

@@ -28,17 +28,15 @@ class Recipe:
 def default_recipe(
     num_examples: int, num_classes: int, image_size: tuple[int, int], *, seed: int | None = None
 ) -> Recipe:
-    """Settings for `kx.fine_tune` that do well without any search.
+    """Settings for `kx.fine_tune` to start from where there is no search.
 
     By the number of examples a class, after BiT's hyper-rule, which sets steps and mixing by the
     size of the data set alone:
 
-    - Below 10: the head alone. A backbone of millions of weights fits 40 pictures by heart
-      whatever its learning rate. Features do not change, so many epochs are cheap to add.
+    - Below 10: the head alone, which cannot do worse than forget nothing: the cautious choice.
     - From 10: everything, but lower blocks slower (each at 0.8 of the rate above it), as they
       hold what all pictures share; BatchNorm frozen, as few examples are poor statistics.
-    - Epochs: so many that there are some 300 steps, at least 12 and at most 40; more does not
-      pay on a small set, and a large one has seen enough variety after 12.
+    - Epochs: so many that there are some 300 steps, at least 12 and at most 40.
     - Augmentation: "light"; choose "standard" or "strong" where a turned picture keeps its label.
       None for the head alone.
 

@@ -27,7 +27,6 @@ REFERENCE = "plain Keras"
 # Of the reference, the best of 1e-3, 3e-4 and 1e-4 on validation data.
 REFERENCE_RATE = 3e-4
 EPOCHS = {None: 12, 20: 20, 5: 30}
-DEPTHS = ["block4c", "block5c", "block6d", "block7a", "top"]
 
 CASES: dict[str, dict[str, Any]] = {
     "feature extraction": {"strategy": kx.FeatureExtraction()},
@@ -46,13 +45,13 @@ CASES: dict[str, dict[str, Any]] = {
         "strategy": kx.FineTuning(),
         "learning_rate": 1e-3,
         "layer_decay": 0.8,
-        "head": {"depths": DEPTHS, "fusion": "attention"},
+        "head": {"depths": 5, "fusion": "attention"},
     },
     "five depths side by side": {
         "strategy": kx.FineTuning(),
         "learning_rate": 1e-3,
         "layer_decay": 0.8,
-        "head": {"depths": DEPTHS},
+        "head": {"depths": 5},
     },
 }
 RECIPE = "default recipe"
@@ -79,9 +78,9 @@ def train(case: str, x: np.ndarray, y: np.ndarray, names: list[str], seed: int, 
     options = dict(CASES.get(case, {}))
     light = kx.augmentation("light", SIZE, seed=seed)
     recipe = kx.default_recipe(len(x), len(names), SIZE, seed=seed)
-    dropout = recipe.dropout if case == RECIPE else 0.2
+    head = recipe.classifier if case == RECIPE else {"dropout": 0.2, **options.pop("head", {})}
     backbone = kx.load_backbone("efficientnet_lite0", input_shape=(*SIZE, 3))
-    model = kx.Classifier(backbone, names, dropout=dropout, **options.pop("head", {}))
+    model = kx.Classifier(backbone, names, **head)
     started = time.perf_counter()
     if case == REFERENCE:
         model.compile(

@@ -24,25 +24,24 @@ few = np.concatenate([np.flatnonzero(y == label)[:per_class] for label in range(
 train = kx.arrays(x[few], y[few], class_names=data.class_names, validation_split=0.0).train
 
 
-def classifier(dropout: float) -> keras.Model:
-    """A new model with the pretrained backbone."""
+def backbone() -> keras.Model:
+    """A new one with the pretrained weights."""
     keras.utils.set_random_seed(0)
-    backbone = kx.load_backbone("efficientnet_lite0", input_shape=(*size, 3))
-    return kx.Classifier(backbone, data.class_names, dropout=dropout)
+    return kx.load_backbone("efficientnet_lite0", input_shape=(*size, 3))
 
 
-# How much to train, how fast and for how long follows from the number of examples a class.
+# Which head, how much to train, how fast and how long: by the number of examples a class.
 recipe = kx.default_recipe(len(few), len(data.class_names), size, seed=0)
 print(recipe)
 settings = recipe.settings | ({"epochs": 1} if smoke else {})
 
 # Plain Keras: everything trainable, Adam, as many epochs.
-plain = classifier(dropout=0.2)
+plain = kx.Classifier(backbone(), data.class_names, dropout=0.2)
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 plain.compile(keras.optimizers.Adam(), loss, metrics=["accuracy"])
 plain.fit(train, epochs=settings["epochs"], verbose=2, shuffle=False)
 
-model = classifier(recipe.dropout)
+model = kx.Classifier(backbone(), data.class_names, **recipe.classifier)
 kx.fine_tune(model, train, verbose=2, **settings)
 
 print(f"plain Keras:    {kx.evaluate(plain, data.test).accuracy:.3f}")

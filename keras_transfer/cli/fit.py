@@ -117,7 +117,8 @@ def fit(
     depths: Annotated[
         str | None,
         typer.Option(
-            help="Blocks whose features are taken, with commas; else the last one's.",
+            help="Blocks whose features are taken, with commas, or how many. Default: the last; "
+            "recipe's.",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -136,8 +137,12 @@ def fit(
         ),
     ] = "",
     dropout: Annotated[
-        float, typer.Option(help="Before each dense layer of the head.", rich_help_panel=MODEL)
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            help="Before each dense layer of the head. Default: 0.2; recipe's.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     balanced: Annotated[
         bool, typer.Option("--balanced", help="Weigh rare classes up.", rich_help_panel=PICTURES)
     ] = False,

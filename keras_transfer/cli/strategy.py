@@ -1,4 +1,4 @@
-"""How to train, from the options of the command line."""
+"""Which model and how to train it, from the options of the command line."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     import keras
 
     from keras_transfer.strategies.strategy import Strategy
+    from keras_transfer.training.recipe import Recipe
 
 DEFAULT_EPOCHS = 20
+DEFAULT_DROPOUT = 0.2
 # Options that only some strategies know; elsewhere they would be ignored without a word.
 _KNOWN_TO = {
     "blocks": ("fine_tuning",),
@@ -20,10 +22,8 @@ _KNOWN_TO = {
 _UNSET = {"blocks": None, "stages": None, "batch_norm": "frozen"}
 
 
-def fine_tune_options(
-    settings: dict[str, Any], *, num_examples: int, num_classes: int
-) -> dict[str, Any]:
-    """What `kx.fine_tune` gets, by the settings of `keras-transfer fit`.
+def recipe_from(settings: dict[str, Any], *, num_examples: int, num_classes: int) -> Recipe:
+    """What `kx.Classifier` and `kx.fine_tune` get, by the settings of `keras-transfer fit`.
 
     Raises:
         ValueError: if an option is given that the strategy does not know.
@@ -37,26 +37,55 @@ def fine_tune_options(
                 f"Expected --{option.replace('_', '-')} with --strategy {' or '.join(known_to)} "
                 f"alone. Received: {settings[option]} with strategy {name}."
             )
-    options: dict[str, Any] = {"epochs": DEFAULT_EPOCHS}
     if name == "recipe":
-        options = kx.default_recipe(num_examples, num_classes, size, seed=settings["seed"]).settings
+        recipe = kx.default_recipe(num_examples, num_classes, size, seed=settings["seed"])
     else:
-        options["strategy"] = _STRATEGIES[name](settings)
-    given = {key: settings[key] for key in ("epochs", "learning_rate", "layer_decay")}
-    options |= {key: value for key, value in given.items() if value is not None}
+        recipe = kx.Recipe(
+            {"dropout": DEFAULT_DROPOUT},
+            {"epochs": DEFAULT_EPOCHS, "strategy": _STRATEGIES[name](settings)},
+        )
+    return kx.Recipe(
+        recipe.classifier | _classifier(settings), recipe.settings | _fine_tune(settings)
+    )
+
+
+def _classifier(settings: dict[str, Any]) -> dict[str, Any]:
+    """The options of the model that are given, and those without another default."""
+    given: dict[str, Any] = {key: settings[key] for key in ("fusion", "pooling")}
+    given["hidden"] = _widths(settings["hidden"])
+    if settings["dropout"] is not None:
+        given["dropout"] = settings["dropout"]
+    if settings["depths"] is not None:
+        given["depths"] = _number_or_names(settings["depths"])
+    return given
+
+
+def _fine_tune(settings: dict[str, Any]) -> dict[str, Any]:
+    """The same for training."""
+    import keras_transfer as kx
+
+    options = {key: settings[key] for key in ("epochs", "learning_rate", "layer_decay")}
+    given = {key: value for key, value in options.items() if value is not None}
     if settings["augmentation"] is not None:
-        strength = settings["augmentation"]
-        options["augmentation"] = kx.augmentation(strength, size, seed=settings["seed"])
+        strength, size = settings["augmentation"], settings["image_size"]
+        given["augmentation"] = kx.augmentation(strength, (size, size), seed=settings["seed"])
     if settings["mixing"] != "none":
-        options["mixing"] = _mixing(settings["mixing"], settings["seed"])
+        given["mixing"] = _mixing(settings["mixing"], settings["seed"])
     if settings["l2sp"] is not None:
-        options["regularizer"] = kx.L2SP(backbone=settings["l2sp"])
-    return {**options, "schedule": settings["schedule"]}
+        given["regularizer"] = kx.L2SP(backbone=settings["l2sp"])
+    return {**given, "schedule": settings["schedule"]}
 
 
-def split_names(names: str) -> list[str]:
-    """Names that are given with commas between them."""
-    return [name.strip() for name in names.split(",")]
+def _number_or_names(text: str) -> int | list[str]:
+    """A number, or names that are given with commas between them."""
+    return int(text) if text.isdecimal() else [name.strip() for name in text.split(",")]
+
+
+def _widths(hidden: str) -> list[int]:
+    widths = [width.strip() for width in hidden.split(",") if width.strip()]
+    if not all(width.isdecimal() for width in widths):
+        raise ValueError(f"Expected --hidden to be widths, such as 64,32. Received: {hidden!r}.")
+    return [int(width) for width in widths]
 
 
 def _mixing(name: str, seed: int) -> list[keras.layers.Layer]:
@@ -71,8 +100,7 @@ def _fine_tuning(settings: dict[str, Any]) -> Strategy:
     import keras_transfer as kx
 
     blocks = settings["blocks"]
-    if blocks is not None:
-        blocks = int(blocks) if blocks.isdecimal() else split_names(blocks)
+    blocks = None if blocks is None else _number_or_names(blocks)
     return kx.FineTuning(blocks, batch_norm=settings["batch_norm"])
 
 

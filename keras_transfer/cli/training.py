@@ -6,7 +6,7 @@ import pathlib
 from typing import TYPE_CHECKING, Any
 
 from keras_transfer.cli.data import fingerprint, load_data
-from keras_transfer.cli.strategy import fine_tune_options, split_names
+from keras_transfer.cli.strategy import recipe_from
 
 if TYPE_CHECKING:
     import keras
@@ -21,11 +21,15 @@ def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool
     import keras_transfer as kx
     from keras_transfer.runs import finish_run, start_run
 
-    hidden = _widths(settings["hidden"])
-    fine_tune_options(settings, num_examples=1, num_classes=1)  # settings that do not fit together
+    recipe_from(settings, num_examples=1, num_classes=1)  # settings that do not fit together
     keras.utils.set_random_seed(settings["seed"])
     splits = _splits(settings)
-    model = _model(settings, splits, hidden)
+    recipe = recipe_from(
+        settings,
+        num_examples=int(splits.train.cardinality()) * settings["batch_size"],
+        num_classes=len(splits.class_names),
+    )
+    model = kx.Classifier(_backbone(settings, splits), splits.class_names, **recipe.classifier)
     held_out = splits.test or splits.validation
     if held_out is None:
         raise ValueError(
@@ -45,11 +49,7 @@ def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool
         class_weight="balanced" if settings["balanced"] else None,
         early_stopping=settings["early_stopping"],
         checkpoints=checkpoints,
-        **fine_tune_options(
-            settings,
-            num_examples=int(splits.train.cardinality()) * settings["batch_size"],
-            num_classes=len(splits.class_names),
-        ),
+        **recipe.settings,
     )
     report = kx.evaluate(model, held_out)
     finish_run(output, model, history, report)
@@ -65,24 +65,9 @@ def _splits(settings: dict[str, Any]) -> Splits:
     return load_data(settings["data"], image_size=size, **chosen)
 
 
-def _model(settings: dict[str, Any], splits: Splits, hidden: list[int]) -> keras.Model:
+def _backbone(settings: dict[str, Any], splits: Splits) -> keras.Model:
     import keras_transfer as kx
 
     weights = None if settings["weights"] == "random" else settings["weights"]
     shape = (*splits.image_size, 3)
-    return kx.Classifier(
-        kx.load_backbone(settings["backbone"], input_shape=shape, weights=weights),
-        splits.class_names,
-        depths=settings["depths"] and split_names(settings["depths"]),
-        fusion=settings["fusion"],
-        pooling=settings["pooling"],
-        hidden=hidden,
-        dropout=settings["dropout"],
-    )
-
-
-def _widths(hidden: str) -> list[int]:
-    widths = [width.strip() for width in hidden.split(",") if width.strip()]
-    if not all(width.isdecimal() for width in widths):
-        raise ValueError(f"Expected --hidden to be widths, such as 64,32. Received: {hidden!r}.")
-    return [int(width) for width in widths]
+    return kx.load_backbone(settings["backbone"], input_shape=shape, weights=weights)

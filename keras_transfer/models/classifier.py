@@ -42,6 +42,7 @@ def Classifier(  # noqa: N802  reads as the model it makes
         class_names: list of str, or int for as many classes named "0", "1", ...
         depths: str or list of str. The blocks of the backbone, as in `kx.split_into_blocks`,
             whose features are taken, at the end of each; what is above the last is left out.
+            An int takes up to so many, evenly spaced from the middle of the network to its end.
             Several backbones take a list with such an entry for each. None takes the output.
         fusion: how features of several depths or backbones become one vector, after each was
             pooled and normalized (zero mean, unit variance). "concat" puts them side by side;
@@ -69,6 +70,8 @@ def Classifier(  # noqa: N802  reads as the model it makes
     ((None, 2), ['cat', 'dog'])
     >>> kx.Classifier(backbone, 2, depths=["block4c", "block6d"]).get_layer("fusion").output.shape
     (None, 272)
+    >>> kx.Classifier(backbone, 2, depths=5).get_layer("fusion").output.shape
+    (None, 1888)
     """
     names = _names(class_names)
     task = SEVERAL_CLASSES if multi_label else ONE_CLASS

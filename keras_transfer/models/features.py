@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import cast
 
 import keras
+import numpy as np
 
 from keras_transfer.models.blocks import Block, split_into_blocks
 from keras_transfer.models.graph import side_by_side
 from keras_transfer.models.naming import check_names
 
-# The depths of one backbone; None for its output.
-Depths = str | Sequence[str] | None
+# The depths of one backbone; a number for so many, None for its output.
+Depths = str | Sequence[str] | int | None
 
 
 def feature_model(
@@ -23,8 +24,9 @@ def feature_model(
 
     Args:
         backbone: keras.Model, or a sequence of several that take the same pixels.
-        depths: names of blocks as in `kx.split_into_blocks(backbone)`, or None for the backbone's
-            output; for several backbones, one such entry for each.
+        depths: names of blocks as in `kx.split_into_blocks(backbone)`; an int for up to so many
+            blocks, evenly spaced from the middle of the network to its end; None for the backbone's
+            output. For several backbones, one such entry for each, or an int for all.
 
     Returns:
         The backbone itself, where its output is all that is asked for; else a model of the same
@@ -38,7 +40,10 @@ def feature_model(
     if isinstance(backbone, keras.Model):
         return _at_depths(backbone, cast(Depths, depths))
     backbones = list(backbone)
-    entries = [None] * len(backbones) if depths is None else list(depths)
+    if depths is None or isinstance(depths, int):
+        entries: list[Depths] = [depths] * len(backbones)
+    else:
+        entries = list(depths)
     if not backbones or len({id(one) for one in backbones}) < len(backbones):
         raise ValueError(
             "Expected a backbone or several different ones; `depths` takes several features from "
@@ -80,7 +85,11 @@ def _at_depths(backbone: keras.Model, depths: Depths) -> keras.Model:
             "Expected one functional or sequential backbone, to take features from its depths. "
             f"Received: {type(backbone).__name__} {backbone.name!r}."
         )
-    blocks = _named(split_into_blocks(backbone), [depths] if isinstance(depths, str) else depths)
+    blocks = split_into_blocks(backbone)
+    if isinstance(depths, int):
+        blocks = _spaced(blocks, depths)
+    else:
+        blocks = _named(blocks, [depths] if isinstance(depths, str) else depths)
     outputs = [_end(backbone, block).output for block in blocks]
     return keras.Model(
         backbone.inputs[0], outputs if len(outputs) > 1 else outputs[0], name=backbone.name
@@ -95,6 +104,15 @@ def _named(blocks: Sequence[Block], names: Sequence[str]) -> list[Block]:
             f"Received: {list(names)}."
         )
     return [block for block in blocks if block.name in names]
+
+
+def _spaced(blocks: Sequence[Block], number: int) -> list[Block]:
+    """From the last block down to the middle one, in like steps."""
+    if number < 1:
+        raise ValueError(f"Expected `depths` to be at least 1. Received: depths={number}.")
+    middle, last = len(blocks) // 2, len(blocks) - 1
+    number = min(number, len(blocks) - middle)
+    return [blocks[place] for place in np.linspace(last, middle, number).round().astype(int)[::-1]]
 
 
 def _end(backbone: keras.Model, block: Block) -> keras.Operation:

@@ -17,11 +17,11 @@ class Recipe:
     """What `kx.default_recipe` gives.
 
     Attributes:
-        dropout: float. For the head, `kx.Classifier(..., dropout=recipe.dropout)`.
-        settings: dict, the keyword arguments of `kx.fine_tune`; change or drop any.
+        classifier: dict, keyword arguments of `kx.Classifier`; change or drop any.
+        settings: dict, keyword arguments of `kx.fine_tune`; likewise.
     """
 
-    dropout: float
+    classifier: dict[str, Any]
     settings: dict[str, Any]
 
 
@@ -67,8 +67,9 @@ def default_recipe(
             "Expected numbers of at least 1. Received: "
             f"num_examples={num_examples}, num_classes={num_classes}, image_size={image_size}."
         )
+    classifier = {"dropout": 0.2, "depths": 5}
     if num_examples / num_classes < FEW:
-        return Recipe(0.2, {"strategy": FeatureExtraction(), "epochs": 40})
+        return Recipe(classifier, {"strategy": FeatureExtraction(), "epochs": 40})
     batches = max(1, num_examples // 32)
     settings = {
         "strategy": FineTuning(),
@@ -77,4 +78,4 @@ def default_recipe(
         "layer_decay": 0.8,
         "augmentation": augmentation("light", image_size, seed=seed),
     }
-    return Recipe(0.2, settings)
+    return Recipe(classifier, settings)

@@ -1,4 +1,4 @@
-"""The options of `fit` that say how to train."""
+"""The options of `fit` that say which model and how to train it."""
 
 import inspect
 
@@ -7,12 +7,16 @@ import pytest
 
 import keras_transfer as kx
 from keras_transfer.cli.fit import fit
-from keras_transfer.cli.strategy import fine_tune_options
+from keras_transfer.cli.strategy import recipe_from
+
+
+def recipe(**given):
+    settings = {name: p.default for name, p in inspect.signature(fit).parameters.items()}
+    return recipe_from({**settings, **given}, num_examples=400, num_classes=8)
 
 
 def options(**given):
-    settings = {name: p.default for name, p in inspect.signature(fit).parameters.items()}
-    return fine_tune_options({**settings, **given}, num_examples=400, num_classes=8)
+    return recipe(**given).settings
 
 
 def test_defaults_are_those_of_feature_extraction():
@@ -66,9 +70,25 @@ def test_everything_else_is_passed_on():
 
 
 def test_recipe_goes_by_the_number_of_pictures_and_gives_way_to_options():
-    recipe = kx.default_recipe(400, 8, (128, 128)).settings
-    assert options(strategy="recipe")["epochs"] == recipe["epochs"]
-    assert options(strategy="recipe", epochs=2)["epochs"] == 2
+    expected = kx.default_recipe(400, 8, (128, 128))
+    found = recipe(strategy="recipe")
+    assert found.settings["epochs"] == expected.settings["epochs"]
+    assert expected.classifier.items() <= found.classifier.items()
+    found = recipe(strategy="recipe", epochs=2, depths="top", dropout=0.7)
+    assert found.settings["epochs"] == 2
+    assert (found.classifier["depths"], found.classifier["dropout"]) == (["top"], 0.7)
+
+
+def test_model_is_made_by_its_options():
+    assert recipe().classifier == {
+        "dropout": 0.2,
+        "fusion": "concat",
+        "pooling": "avg",
+        "hidden": [],
+    }
+    found = recipe(depths="3", fusion="attention", pooling="max", hidden="64, 32").classifier
+    assert found["depths"] == 3
+    assert (found["fusion"], found["pooling"], found["hidden"]) == ("attention", "max", [64, 32])
 
 
 @pytest.mark.parametrize(

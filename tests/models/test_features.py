@@ -101,11 +101,33 @@ def test_models_in_a_row_are_not_side_by_side():
 
 
 @pytest.mark.parametrize(
+    ("number", "names"),
+    [
+        (1, ["top"]),
+        (2, ["block5a", "top"]),
+        (5, ["block5a", "block5c", "block6b", "block6d", "top"]),
+    ],
+)
+def test_number_of_depths_goes_from_the_middle_to_the_end(number, names):
+    backbone = kx.load_backbone("efficientnet_lite0", input_shape=(32, 32, 3), weights=None)
+    named = feature_model(backbone, names)
+    assert feature_model(backbone, number).output_names == named.output_names
+
+
+def test_number_of_depths_holds_for_all_backbones_or_for_each(tiny_backbone):
+    backbones = [tiny_backbone, backbone()]
+    assert feature_names(feature_model(backbones, 1)) == ["tiny", "other"]
+    names = feature_names(feature_model(backbones, 5))  # "other" has but one in its upper half
+    assert names == [*(f"tiny/{name}" for name in names_of(tiny_backbone)[1:]), "other"]
+
+
+@pytest.mark.parametrize(
     ("depths", "message"),
     [
         ("hihg", r"for instance \['high'\].*Received: 'hihg'"),
         (["low", "top"], r"for instance \['low', 'high'\].*Received: 'top'"),
         ([], r"at least one name.*Received: \[\]"),
+        (0, "at least 1. Received: depths=0"),
     ],
 )
 def test_depths_that_are_not_there_are_named(depths, message):

@@ -23,7 +23,7 @@ def test_more_examples_need_fewer_epochs():
 @pytest.mark.parametrize("examples", [10, 40])
 def test_settings_are_what_fine_tune_takes(tiny_backbone, tiny_data, examples):
     recipe = kx.default_recipe(examples, 2, SIZE, seed=0)
-    model = kx.Classifier(tiny_backbone, 2, dropout=recipe.dropout)
+    model = kx.Classifier(tiny_backbone, 2, **recipe.classifier)
     [history] = kx.fine_tune(model, tiny_data.train, **(recipe.settings | {"epochs": 1}), verbose=0)
     assert np.isfinite(history.history["loss"]).all()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import itertools
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
 
 import keras
 
@@ -11,6 +13,8 @@ from keras_transfer.data.random_operations import RandomOperations
 Strength = Literal["none", "light", "standard", "strong"]
 # The mean color of ImageNet, on which most backbones were trained: an erased part says nothing.
 _ERASED = (124, 116, 104)
+_WHITE: dict[str, Any] = {"fill_mode": "constant", "fill_value": 255.0}
+_PIXELS: dict[str, Any] = {"value_range": (0, 255)}
 
 
 def augmentation(
@@ -64,57 +68,57 @@ def augmentation(
 
 
 def _layers(strength: Strength, seed: int | None) -> list[keras.layers.Layer]:
+    # A seed for each layer: with one for all, those that are flipped would also be those zoomed in.
+    seeds = itertools.repeat(None) if seed is None else itertools.count(seed)
     if strength == "none":
         return [keras.layers.Identity(name="identity")]
     if strength == "strong":
-        return _strong(seed)
-    fill = {"fill_mode": "constant", "fill_value": 255.0, "seed": seed}
+        return _strong(seeds)
     layers = [
-        keras.layers.RandomFlip("horizontal", seed=seed, name="flip"),
-        keras.layers.RandomTranslation(0.1, 0.1, name="translation", **fill),
-        keras.layers.RandomZoom(0.1, name="zoom", **fill),
-        keras.layers.RandomRotation(15 / 360, name="rotation", **fill),
-        keras.layers.RandomBrightness(0.2, value_range=(0, 255), seed=seed, name="brightness"),
-        keras.layers.RandomContrast(0.2, value_range=(0, 255), seed=seed, name="contrast"),
+        keras.layers.RandomFlip("horizontal", seed=next(seeds), name="flip"),
+        keras.layers.RandomTranslation(0.1, 0.1, **_WHITE, seed=next(seeds), name="translation"),
+        keras.layers.RandomZoom(0.1, **_WHITE, seed=next(seeds), name="zoom"),
+        keras.layers.RandomRotation(15 / 360, **_WHITE, seed=next(seeds), name="rotation"),
+        keras.layers.RandomBrightness(0.2, **_PIXELS, seed=next(seeds), name="brightness"),
+        # A single number would only raise it.
+        keras.layers.RandomContrast((0.2, 0.2), **_PIXELS, seed=next(seeds), name="contrast"),
     ]
     return layers[:3] if strength == "light" else layers
 
 
-def _strong(seed: int | None) -> list[keras.layers.Layer]:
-    # Layers with the same seed would draw the same numbers.
-    seeds = [None if seed is None else seed + number for number in range(3)]
+def _strong(seeds: Iterator[int | None]) -> list[keras.layers.Layer]:
+    operations = _operations(seeds)
     return [
-        keras.layers.RandomFlip("horizontal", seed=seeds[0], name="flip"),
-        RandomOperations(_operations(seed), seed=seeds[1], name="operations", dtype="float32"),
+        keras.layers.RandomFlip("horizontal", seed=next(seeds), name="flip"),
+        RandomOperations(operations, seed=next(seeds), name="operations", dtype="float32"),
         keras.layers.RandomErasing(
             # A single number would mean half of it: Keras draws the share of pictures, too.
             factor=(0.25, 0.25),
             scale=(0.02, 0.2),
             fill_value=_ERASED,
-            seed=seeds[2],
+            seed=next(seeds),
             name="erasing",
         ),
     ]
 
 
-def _operations(seed: int | None) -> list[keras.layers.Layer]:
+def _operations(seeds: Iterator[int | None]) -> list[keras.layers.Layer]:
     """Those of RandAugment that are right in Keras, about as strong as in the paper.
 
     Left out are Solarization, whose thresholds cannot be kept from inverting whole pictures, and
     RandomSharpness, which darkens their edges.
     """
-    fill = {"fill_mode": "constant", "fill_value": 255.0, "seed": seed}
-    color = {"value_range": (0, 255), "seed": seed}
     return [
         # Keras draws the sign apart, and cannot load what was made with negative numbers.
-        keras.layers.RandomShear((0.0, 0.2), 0.0, **fill),
-        keras.layers.RandomShear(0.0, (0.0, 0.2), **fill),
-        keras.layers.RandomTranslation(0.2, 0.2, **fill),
-        keras.layers.RandomRotation(30 / 360, **fill),
-        keras.layers.RandomBrightness(0.3, **color),
-        keras.layers.RandomContrast((0.5, 0.5), **color),  # a single number would only raise it
-        keras.layers.RandomColorDegeneration(0.7, **color),
-        keras.layers.RandomPosterization((4, 8), **color),  # bits that are kept, 8 excluded
-        keras.layers.AutoContrast(value_range=(0, 255)),
-        keras.layers.Equalization(value_range=(0, 255)),
+        keras.layers.RandomShear((0, 0.2), 0.0, **_WHITE, seed=next(seeds), name="shear_across"),
+        keras.layers.RandomShear(0.0, (0, 0.2), **_WHITE, seed=next(seeds), name="shear_down"),
+        keras.layers.RandomTranslation(0.2, 0.2, **_WHITE, seed=next(seeds), name="translation"),
+        keras.layers.RandomRotation(30 / 360, **_WHITE, seed=next(seeds), name="rotation"),
+        keras.layers.RandomBrightness(0.3, **_PIXELS, seed=next(seeds), name="brightness"),
+        keras.layers.RandomContrast((0.5, 0.5), **_PIXELS, seed=next(seeds), name="contrast"),
+        keras.layers.RandomColorDegeneration(0.7, **_PIXELS, seed=next(seeds), name="color"),
+        # Bits that are kept, 8 excluded.
+        keras.layers.RandomPosterization((4, 8), **_PIXELS, seed=next(seeds), name="bits"),
+        keras.layers.AutoContrast(**_PIXELS, name="auto_contrast"),
+        keras.layers.Equalization(**_PIXELS, name="equalization"),
     ]

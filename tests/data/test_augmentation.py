@@ -30,6 +30,20 @@ def test_same_seed_gives_the_same_changes(strength):
     np.testing.assert_array_equal(one(PICTURES, training=True), other(PICTURES, training=True))
 
 
+def test_changes_are_independent_of_each_other():
+    """With one seed for all, each picture that is flipped would be zoomed in alike."""
+    batch = np.repeat(PICTURES[:1], 500, axis=0)
+    layers = kx.augmentation("standard", (16, 16), seed=0).layers
+    values = [np.asarray(layer(batch, training=True))[:, 3, 4, 0] for layer in layers]
+    np.testing.assert_allclose(np.corrcoef(values), np.eye(6), atol=0.2)
+
+
+def test_contrast_falls_as_well_as_rises():
+    contrast = kx.augmentation("standard", (16, 16), seed=0).get_layer("contrast")
+    deviations = [np.std(contrast(PICTURES[:1], training=True)) for _ in range(50)]
+    assert min(deviations) < 0.9 * PICTURES[0].std() < 1.1 * PICTURES[0].std() < max(deviations)
+
+
 def test_light_is_white_where_the_picture_moved_away():
     white = np.full([8, 16, 16, 3], 255.0, "float32")
     result = kx.augmentation("light", (16, 16), seed=0)(white, training=True)

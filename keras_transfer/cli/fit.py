@@ -97,7 +97,9 @@ def fit(
     l2sp: Annotated[
         float | None,
         typer.Option(
-            help="Strength of the pull towards the pretrained weights.", rich_help_panel=TRAINING
+            help="Strength of the pull of the backbone towards its pretrained weights, and with "
+            "0.01 of the head towards zero.",
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     batch_size: Annotated[

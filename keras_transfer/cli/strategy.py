@@ -18,8 +18,12 @@ _KNOWN_TO = {
     "blocks": ("fine_tuning",),
     "stages": ("gradual_unfreezing",),
     "batch_norm": ("fine_tuning", "gradual_unfreezing", "probe_then_tune"),
+    "layer_decay": (
+        *("fine_tuning", "gradual_unfreezing", "probe_then_tune", "recipe"),
+        *("normalization", "biases"),
+    ),
 }
-_UNSET = {"blocks": None, "stages": None, "batch_norm": "frozen"}
+_UNSET = {"blocks": None, "stages": None, "batch_norm": "frozen", "layer_decay": None}
 
 
 def recipe_from(settings: dict[str, Any], *, num_examples: int, num_classes: int) -> Recipe:
@@ -37,6 +41,11 @@ def recipe_from(settings: dict[str, Any], *, num_examples: int, num_classes: int
                 f"Expected --{option.replace('_', '-')} with --strategy {' or '.join(known_to)} "
                 f"alone. Received: {settings[option]} with strategy {name}."
             )
+    if settings["fusion"] != "concat" and not (settings["depths"] or name == "recipe"):
+        raise ValueError(
+            "Expected --fusion with --depths, as there is nothing to fuse in one depth. "
+            f"Received: {settings['fusion']}."
+        )
     if name == "recipe":
         recipe = kx.default_recipe(num_examples, num_classes, size, seed=settings["seed"])
     else:

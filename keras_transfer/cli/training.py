@@ -26,7 +26,7 @@ def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool
     splits = _splits(settings)
     recipe = recipe_from(
         settings,
-        num_examples=int(splits.train.cardinality()) * settings["batch_size"],
+        num_examples=splits.num_train,
         num_classes=len(splits.class_names),
     )
     model = kx.Classifier(_backbone(settings, splits), splits.class_names, **recipe.classifier)

@@ -25,6 +25,7 @@ class Splits:
         resize: "stretch", "crop" or "pad": how pictures were brought to `image_size`.
             `kx.fine_tune` and `kx.evaluate` note it on the model for `kx.export`; pass it there
             where a model saw neither.
+        num_train: int. How many training pictures there are.
     """
 
     train: tf.data.Dataset
@@ -32,7 +33,8 @@ class Splits:
     test: tf.data.Dataset | None
     class_names: list[str]
     image_size: tuple[int, int]
-    resize: Resize = "stretch"
+    resize: Resize
+    num_train: int
 
 
 def stratified_indices(
@@ -157,7 +159,13 @@ def make_splits(
         return dataset
 
     return Splits(
-        batches("train"), batches("validation"), batches("test"), class_names, size, resize
+        train=batches("train"),
+        validation=batches("validation"),
+        test=batches("test"),
+        class_names=class_names,
+        image_size=size,
+        resize=resize,
+        num_train=int(parts["train"].cardinality()),
     )
 
 

@@ -54,6 +54,7 @@ def test_probing_comes_before_tuning():
 
 def test_everything_else_is_passed_on():
     found = options(
+        strategy="fine_tuning",
         learning_rate=0.5,
         layer_decay=0.7,
         schedule="one_cycle",
@@ -97,6 +98,8 @@ def test_model_is_made_by_its_options():
         ({"blocks": "2"}, "--blocks with --strategy fine_tuning alone"),
         ({"stages": 2, "strategy": "fine_tuning"}, "--stages with --strategy gradual_unfreezing"),
         ({"batch_norm": "trainable"}, "--batch-norm with --strategy fine_tuning or"),
+        ({"layer_decay": 0.8}, "--layer-decay with --strategy fine_tuning or"),
+        ({"fusion": "attention"}, "--fusion with --depths"),
     ],
 )
 def test_options_that_the_strategy_does_not_know_are_refused(given, message):

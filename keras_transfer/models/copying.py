@@ -112,6 +112,8 @@ def _fitting(layer: keras.Operation) -> Iterator[None]:
 def _copy_flags(pairs: Iterable[tuple[keras.layers.Layer, keras.layers.Layer]]) -> None:
     for source, copy in pairs:
         copy.trainable = source.trainable
+        for weight, copied in zip(source.variables, copy.variables, strict=False):
+            copied.trainable = weight.trainable
 
 
 def _inside(

@@ -15,12 +15,13 @@ from keras_transfer.strategies.strategy import (
 )
 
 
+@keras.saving.register_keras_serializable("keras_transfer")
 class NormalizationTuning(Strategy):
     """Trains the head and the normalization layers of the backbone, nothing else.
 
-    A few thousand weights adapt to pictures whose colors and contrasts differ from those of the
-    pretraining. BatchNorm layers are trained as Keras trains them: by statistics of the batch, its
-    moving averages following, so batches should not be small.
+    About one weight in a hundred adapts to pictures whose colors and contrasts differ from those
+    of the pretraining. BatchNorm layers are trained as Keras trains them: by statistics of the
+    batch, its moving averages following, so batches should not be small.
 
     Reference: Frankle, Schwab and Morcos, "Training BatchNorm and Only BatchNorm: On the
     Expressive Power of Random Features in CNNs", ICLR 2021.
@@ -46,8 +47,8 @@ class NormalizationTuning(Strategy):
         unfreeze(model)
         layers = _layers(model)
         kept = {id(w) for x in layers if is_normalization(x) for w in x.trainable_variables}
-        for weight in [weight for layer in layers for weight in layer.trainable_variables]:
-            weight.trainable = id(weight) in kept
+        for layer in layers:
+            _keep(layer, kept)
         if not kept:
             raise ValueError(
                 "Expected a backbone with normalization layers. Received: model "
@@ -59,12 +60,16 @@ class NormalizationTuning(Strategy):
         return {}
 
 
+@keras.saving.register_keras_serializable("keras_transfer")
 class BiasTuning(Strategy):
     """Trains the head and the biases of the backbone, nothing else.
 
-    For backbones whose layers have biases, such as transformers; in convolutional networks with
-    BatchNorm the shifts of that are the biases, and `kx.NormalizationTuning` trains them.
-    BatchNorm stays frozen, as it is used here for inference alone.
+    For backbones whose layers have biases, such as transformers and ConvNeXt. Convolutional
+    networks with BatchNorm, EfficientNet-Lite among them, have none beside its shifts, which
+    `kx.NormalizationTuning` trains; here BatchNorm stays frozen.
+
+    A layer whose bias alone is trained is marked weight by weight. A `.keras` file keeps the flags
+    of whole layers: apply the strategy again to a model that was loaded.
 
     Reference: Ben Zaken, Ravfogel and Goldberg, "BitFit: Simple Parameter-efficient Fine-tuning
     for Transformer-based Masked Language-models", ACL 2022.
@@ -92,8 +97,10 @@ class BiasTuning(Strategy):
         layers = _layers(model)
         for layer in layers:
             freeze_batch_norm(layer)
-        for weight in [weight for layer in layers for weight in layer.trainable_variables]:
-            weight.trainable = weight.name in ("bias", "beta")
+        weights = [weight for layer in layers for weight in layer.trainable_variables]
+        kept = {id(weight) for weight in weights if weight.name in ("bias", "beta")}
+        for layer in layers:
+            _keep(layer, kept)
         if not any(layer.trainable_variables for layer in layers):
             raise ValueError(
                 "Expected a backbone whose layers have biases; kx.NormalizationTuning trains "
@@ -104,6 +111,15 @@ class BiasTuning(Strategy):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments: none."""
         return {}
+
+
+def _keep(layer: keras.layers.Layer, kept: set[int]) -> None:
+    """Freezes the other weights; the whole layer if it has no such weight, as files keep that."""
+    weights = layer.trainable_variables
+    if not any(id(weight) in kept for weight in weights):
+        layer.trainable = False
+    for weight in weights:
+        weight.trainable = id(weight) in kept
 
 
 def _layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -146,6 +146,14 @@ def test_flags_of_models_and_layers_are_kept(trained, inner):
     assert (new.get_layer("second").trainable, new.get_layer("re_lu").trainable) == (False, True)
 
 
+def test_flags_of_single_weights_are_kept(trained):
+    model = kx.Classifier(trained, 2)
+    kx.BiasTuning().apply(model)
+    copy = kx.replace_layers(model, {L.ReLU: L.ELU()})
+    flags = [[w.trainable for w in one.get_layer("tiny").weights] for one in (model, copy)]
+    assert flags[0] == flags[1]
+
+
 def test_sequential_shared_nested_and_plain_operations_are_copied():
     inputs = keras.Input((4, 4, 3))
     stack = keras.Sequential(

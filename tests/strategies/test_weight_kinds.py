@@ -1,3 +1,5 @@
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -36,3 +38,27 @@ def test_backbone_without_normalization_is_refused():
     model = kx.Classifier(keras.Model(x, keras.layers.Conv2D(4, 3)(x)), 2)
     with pytest.raises(ValueError, match="normalization"):
         kx.NormalizationTuning().apply(model)
+
+
+def test_trained_normalization_is_loaded_as_it_was_saved(tiny_backbone, tiny_data, tmp_path):
+    model = kx.Classifier(tiny_backbone, 2)
+    strategy = kx.NormalizationTuning()
+    kx.fine_tune(model, tiny_data.train, strategy=strategy, epochs=1, verbose=0)
+    model.save(tmp_path / "model.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+    paths = [[weight.path for weight in one.trainable_weights] for one in (model, loaded)]
+    assert paths[0] == paths[1]
+
+
+def test_model_with_trained_biases_is_loaded_without_a_warning(tiny_backbone, tiny_data, tmp_path):
+    model = kx.Classifier(tiny_backbone, 2)
+    kx.fine_tune(model, tiny_data.train, strategy=kx.BiasTuning(), epochs=1, verbose=0)
+    flags = [weight.trainable for weight in model.weights]
+    model.save(tmp_path / "model.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+    kx.BiasTuning().apply(loaded)
+    assert [weight.trainable for weight in loaded.weights] == flags

@@ -24,8 +24,8 @@ def warmup_cosine(
     Args:
         peak: float above 0. The highest learning rate, reached at the end of the warm-up.
         steps: int, at least 1. Batches of the whole training.
-        warmup: float from 0 to below 1. The share of the steps in which the rate rises from zero;
-            at least one step.
+        warmup: float from 0 to below 1. The share of the steps in which the rate rises, by even
+            amounts from the first step on; at least one step.
 
     Returns:
         A `keras.optimizers.schedules.CosineDecay`; it stays at zero after the last step.
@@ -38,12 +38,13 @@ def warmup_cosine(
     >>> import keras_transfer as kx
     >>> schedule = kx.warmup_cosine(1e-3, steps=100)
     >>> [round(float(schedule(step)), 6) for step in (0, 5, 10, 55, 100)]
-    [0.0, 0.0005, 0.001, 0.0005, 0.0]
+    [9.1e-05, 0.000545, 0.001, 0.0005, 0.0]
     """
     _check_course(peak, steps, warmup)
     rising = max(1, round(warmup * steps))
+    # Not from zero, or a stage of one step would train nothing.
     return keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - rising), warmup_target=peak, warmup_steps=rising
+        peak / (rising + 1), max(1, steps - rising), warmup_target=peak, warmup_steps=rising
     )
 
 

@@ -25,7 +25,8 @@ def test_warmup_cosine_rises_in_a_line_and_falls_to_zero(steps, warmup):
     falling = max(1, steps - rising)
     step = np.arange(steps + 5)
     share = np.clip((step - rising) / falling, 0, 1)
-    expected = 0.3 * np.where(step < rising, step / rising, (1 + np.cos(np.pi * share)) / 2)
+    rise = (1 + step) / (rising + 1)
+    expected = 0.3 * np.where(step < rising, rise, (1 + np.cos(np.pi * share)) / 2)
     np.testing.assert_allclose(rates(kx.warmup_cosine(0.3, steps, warmup), step), expected, 0, 1e-6)
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_transfer.strategies.proximal import Proximal
+
+# By name, as older Keras has not all of them. The weight is made anew from their state in each
+# update, so that a scaled update would lag behind it.
+_NOT_TO_BE_SCALED = ("Ftrl", "ScheduleFreeAdamW")
+# These keep state that is not of one weight: it cannot be handed on weight by weight.
+_OF_ONE_STAGE = ("Adafactor", "Nadam")
 
 
 class _Slots(dict[tuple[int, str], keras.Variable]):
@@ -17,7 +24,7 @@ class _Slots(dict[tuple[int, str], keras.Variable]):
 
 @keras.saving.register_keras_serializable("keras_transfer")
 class LayerwiseOptimizer(keras.optimizers.Optimizer):
-    """Any Keras optimizer, its update scaled weight by weight.
+    """A Keras optimizer, its update scaled weight by weight.
 
     `kx.layerwise` makes it from a model and rates by depth. It scales the update itself, decoupled
     weight decay included, not the gradient: under Adam a scaled gradient gives the same update.
@@ -26,12 +33,15 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
 
     Args:
         inner_optimizer: keras.optimizers.Optimizer, not yet built; not a `LossScaleOptimizer`,
-            which belongs outside.
+            which belongs outside, and not `Ftrl` or `ScheduleFreeAdamW`, whose updates cannot be
+            scaled. `Nadam` and `Adafactor` cannot take over weights in the middle (`ages`).
         rates: floats of at least 0, one for each trainable weight in the model's order.
         ages: ints, for each trainable weight how many updates it had had before this optimizer
             took over, so that Adam corrects each moment estimate by its own age; None for 0.
         proximal: `kx.Proximal`, a step towards the start after every update; None for none.
         in_head: bools, which weights belong to the head; needed for `proximal`.
+        weights: list of keras.Variable that the rates are for, to be compared with those that are
+            trained; None to compare their number alone.
         name: str.
 
     Raises:
@@ -58,9 +68,10 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
         ages: Sequence[int] | None = None,
         proximal: Proximal | None = None,
         in_head: Sequence[bool] = (),
+        weights: Sequence[keras.Variable] | None = None,
         name: str | None = None,
     ):
-        _check(inner_optimizer, rates, proximal, in_head)
+        _check(inner_optimizer, rates, ages, proximal, in_head)
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = inner_optimizer
         self.rates = rates
@@ -68,6 +79,8 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
         self.proximal = proximal
         self.in_head = in_head
         self.slots = _Slots()
+        self._head: set[int] = set()
+        self._made_for = None if weights is None else [id(weight) for weight in weights]
         # Keras calls these for each weight and offers no public place in between: the inner
         # optimizer keeps doing all the rest, moving averages of the scaled weights included.
         self._inner_update = inner_optimizer.update_step
@@ -78,11 +91,13 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Makes the state of the inner optimizer, and notes where weights start."""
-        if len(variables) != len(self.rates):
+        others = self._made_for not in (None, [id(variable) for variable in variables])
+        if others or len(variables) != len(self.rates):
             raise ValueError(
                 "Expected the optimizer to be made for the weights that are trained: apply the "
                 "strategy first, then make it, then compile. Received: rates for "
-                f"{len(self.rates)} weights, and {len(variables)} weights."
+                f"{len(self.rates)} weights, and {len(variables)} weights"
+                f"{', not the same' if others else ''}."
             )
         self.inner_optimizer.build(variables)
         super().build(variables)
@@ -92,6 +107,16 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
         if self.use_ema:  # where keras.callbacks.SwapEMAWeights looks for it
             averages = self.inner_optimizer._model_variables_moving_average
             self._model_variables_moving_average = averages
+
+    def pull_towards(self, starts: Mapping[int, np.ndarray]) -> None:
+        """Sets where `proximal` pulls the backbone to.
+
+        Args:
+            starts: arrays by the id of each weight; the head is always pulled to zero.
+        """
+        for (weight, name), slot in self.slots.items():
+            if name == "start" and weight not in self._head:
+                slot.assign(starts[weight])
 
     def apply(self, grads: list[Any], trainable_variables: Any = None) -> None:
         """Updates the weights by their gradients."""
@@ -176,6 +201,8 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
         return slot
 
     def _start(self, index: int, variable: keras.Variable) -> keras.Variable:
+        if self.in_head[index]:
+            self._head.add(id(variable))
         zeros, value = "zeros", lambda *_, **__: keras.ops.convert_to_tensor(variable)
         initial = zeros if self.in_head[index] else value
         slot = self.add_variable_from_reference(variable, name="start", initializer=initial)
@@ -199,7 +226,11 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
 
 
 def _check(
-    inner: Any, rates: Sequence[float], proximal: Proximal | None, in_head: Sequence[bool]
+    inner: Any,
+    rates: Sequence[float],
+    ages: Sequence[int] | None,
+    proximal: Proximal | None,
+    in_head: Sequence[bool],
 ) -> None:
     if not isinstance(inner, keras.optimizers.Optimizer) or isinstance(
         inner, (keras.optimizers.LossScaleOptimizer, LayerwiseOptimizer)
@@ -207,6 +238,17 @@ def _check(
         raise TypeError(
             "Expected a plain Keras optimizer; loss scaling goes around this optimizer, not into "
             f"it. Received: {inner!r}."
+        )
+    kind = type(inner).__name__
+    if kind in _NOT_TO_BE_SCALED or (kind in _OF_ONE_STAGE and any(ages or ())):
+        raise ValueError(
+            "Expected an optimizer whose update can be scaled, and over several stages one that "
+            f"keeps its state by weight, such as AdamW or SGD. Received: {kind}."
+        )
+    if kind == "Muon" and inner.adam_weight_decay != inner.weight_decay:
+        raise ValueError(
+            "Expected Muon with one weight decay. Received: "
+            f"weight_decay={inner.weight_decay}, adam_weight_decay={inner.adam_weight_decay}."
         )
     if inner.built:
         raise ValueError(f"Expected an optimizer that was not used yet. Received: {inner.name}.")

@@ -57,7 +57,8 @@ def layerwise(
     >>> model.compile(optimizer, "sparse_categorical_crossentropy")
     """
     rates, in_head = rates_by_depth(model, layer_decay, block_rates or {})
-    return LayerwiseOptimizer(optimizer, rates, proximal=proximal, in_head=in_head)
+    weights = model.trainable_variables
+    return LayerwiseOptimizer(optimizer, rates, proximal=proximal, in_head=in_head, weights=weights)
 
 
 def rates_by_depth(

@@ -219,7 +219,64 @@ def test_averages_are_swapped_in_by_the_callback_of_keras():
     made = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     inner = keras.optimizers.Adam(0.1, use_ema=True)
     made.compile(kx.LayerwiseOptimizer(inner, [1.0, 0.5]), "mse")
-    made.fit(X, Y, verbose=0, callbacks=[keras.callbacks.SwapEMAWeights(swap_on_epoch=True)])
+    for _ in range(3):  # `fit` would end with the averages
+        made.train_on_batch(X, Y)
+    swapped = made.evaluate(X, Y, verbose=0, callbacks=[keras.callbacks.SwapEMAWeights()])
+    last = made.evaluate(X, Y, verbose=0)
+    made.optimizer.finalize_variable_values(made.trainable_variables)
+    assert swapped == pytest.approx(made.evaluate(X, Y, verbose=0))
+    assert swapped != pytest.approx(last, rel=1e-3)
+
+
+def test_proximal_step_is_the_same_under_loss_scaling():
+    weights = []
+    for wrap in (lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer):
+        made = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, "linear", True, "ones")])
+        inner = kx.LayerwiseOptimizer(
+            keras.optimizers.SGD(0.01),
+            [0.5, 1.0],
+            proximal=kx.Proximal(2.0, 1.0),
+            in_head=[False, True],
+        )
+        made.compile(wrap(inner), "mse")
+        made.fit(X, Y, epochs=3, verbose=0)
+        weights.append(made.get_weights())
+    close(*weights)
+
+
+def test_weights_that_do_not_decay_stay_out_of_it():
+    inner = keras.optimizers.SGD(0.1, weight_decay=0.5)
+    inner.exclude_from_weight_decay(var_names=["bias"])
+    made = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    made.layers[0].bias.assign([1.0])
+    made.compile(kx.LayerwiseOptimizer(inner, [0.5, 0.5]), lambda y, y_pred: 0.0 * y_pred)
+    kernel = made.layers[0].kernel.numpy()
+    made.fit(X, Y, verbose=0)
+    np.testing.assert_allclose(made.layers[0].kernel, kernel * (1 - 0.5 * 0.1 * 0.5), rtol=1e-6)
+    np.testing.assert_array_equal(made.layers[0].bias, [1.0])
+
+
+@pytest.mark.parametrize(
+    ("inner", "ages"),
+    [
+        (keras.optimizers.Ftrl(), None),
+        (keras.optimizers.Nadam(), [1]),
+        (keras.optimizers.Adafactor(), [1]),
+    ],
+)
+def test_optimizers_whose_update_cannot_be_scaled_are_refused(inner, ages):
+    with pytest.raises(ValueError, match=f"AdamW or SGD. Received: {type(inner).__name__}"):
+        kx.LayerwiseOptimizer(inner, [0.5], ages=ages)
+
+
+def test_rates_of_other_weights_are_refused(tiny_backbone, tiny_data):
+    model = kx.Classifier(tiny_backbone, 2)
+    kx.FineTuning(1).apply(model)
+    optimizer = kx.layerwise(keras.optimizers.SGD(0.1), model, layer_decay=0.5)
+    kx.FineTuning(first=1).apply(model)
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(ValueError, match="strategy first.*not the same"):
+        model.fit(tiny_data.train, verbose=0, shuffle=False)
 
 
 def test_saved_and_loaded_it_trains_on_as_if_it_had_not_been(model, tmp_path):

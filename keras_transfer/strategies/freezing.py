@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 from keras_transfer.models.blocks import Block
 from keras_transfer.models.naming import check_names
 from keras_transfer.strategies.strategy import BatchNorm, BlockStrategy, check_batch_norm
 
 
+@keras.saving.register_keras_serializable("keras_transfer")
 class FeatureExtraction(BlockStrategy):
     """Trains the head alone; the backbone is a fixed feature extractor.
 
@@ -43,6 +46,7 @@ class FeatureExtraction(BlockStrategy):
         return {}
 
 
+@keras.saving.register_keras_serializable("keras_transfer")
 class FineTuning(BlockStrategy):
     """Trains the head and the whole backbone, or some of its blocks.
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import keras
+
 from keras_transfer.models.blocks import Block
 from keras_transfer.models.naming import check_names
 from keras_transfer.strategies.strategy import BatchNorm, BlockStrategy, check_batch_norm
 
 
+@keras.saving.register_keras_serializable("keras_transfer")
 class GradualUnfreezing(BlockStrategy):
     """Trains one group of blocks more in every stage, until the whole backbone is trained.
 
@@ -50,7 +53,8 @@ class GradualUnfreezing(BlockStrategy):
         batch_norm: BatchNorm = "frozen",
     ):
         groups = stages if isinstance(stages, int) else len(stages)
-        if isinstance(stages, str) or groups < 1 or isinstance(stages, bool):
+        strings = [stages] if isinstance(stages, (str, int)) else stages
+        if groups < 1 or isinstance(stages, bool) or any(isinstance(g, str) for g in strings):
             raise ValueError(
                 "Expected `stages` to be at least 1, or a list of lists of block names. "
                 f"Received: stages={stages!r}."

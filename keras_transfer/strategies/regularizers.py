@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_transfer.models.blocks import split_off_head
 
@@ -38,20 +40,22 @@ class WeightRegularizer(abc.ABC):
         self.head = head
 
     @abc.abstractmethod
-    def start_of(self, weight: keras.Variable) -> keras.Variable | None:
-        """What a weight of the backbone is pulled towards; None for zero."""
+    def start_of(self, value: np.ndarray) -> keras.Variable | None:
+        """What a weight of the backbone that began at this value is pulled to; None for zero."""
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"backbone": self.backbone, "head": self.head}
 
-    def apply(self, model: keras.Model) -> None:
+    def apply(self, model: keras.Model, start: Sequence[np.ndarray] | None = None) -> None:
         """Puts the penalty on all weights of the model.
 
         Strategies may change `trainable` flags before and afterwards.
 
         Args:
-            model: keras.Model, built, with the weights to start from. Compile it afterwards.
+            model: keras.Model, built. Compile it afterwards.
+            start: arrays as of `model.get_weights()`, to pull towards; None for the weights that
+                the model has now.
 
         Raises:
             ValueError: if the model has no weights yet, or has such a penalty already.
@@ -67,9 +71,12 @@ class WeightRegularizer(abc.ABC):
                 f"Received: model {model.name!r}."
             )
         backbone, head = _split_weights(model)
+        values = model.get_weights() if start is None else start
+        starts = {id(w): value for w, value in zip(model.weights, values, strict=True)}
         with model.distribute_strategy.scope():
             for weight in backbone if self.backbone else ():
-                weight.regularizer = _Pull(self.backbone, weight.regularizer, self.start_of(weight))
+                towards = self.start_of(starts[id(weight)])
+                weight.regularizer = _Pull(self.backbone, weight.regularizer, towards)
         for weight in head if self.head else ():
             weight.regularizer = _Pull(self.head, weight.regularizer)
         _forget_traces(model)
@@ -127,9 +134,9 @@ class L2SP(WeightRegularizer):
     def __init__(self, backbone: float = 0.01, head: float = 0.01):
         super().__init__(backbone, head)
 
-    def start_of(self, weight: keras.Variable) -> keras.Variable:
-        """A copy that belongs to no layer: in no file, and no constant of a graph."""
-        return keras.Variable(weight.numpy(), dtype="float32", trainable=False, name="start")
+    def start_of(self, value: np.ndarray) -> keras.Variable:
+        """A variable that belongs to no layer: in no file, and no constant of a graph."""
+        return keras.Variable(value, dtype="float32", trainable=False, name="start")
 
 
 class L2(WeightRegularizer):
@@ -162,7 +169,7 @@ class L2(WeightRegularizer):
     def __init__(self, backbone: float = 1e-4, head: float = 0.01):
         super().__init__(backbone, head)
 
-    def start_of(self, weight: keras.Variable) -> None:
+    def start_of(self, value: np.ndarray) -> None:
         """Zero."""
         return
 
@@ -195,7 +202,13 @@ def _split_weights(model: keras.Model) -> tuple[list[keras.Variable], list[keras
     blocks, _ = split_off_head(model)
     weights = (weight for block in blocks for layer in block.layers for weight in layer.weights)
     backbone = {id(weight) for weight in weights}
-    floating = [w for w in model.weights if keras.backend.is_float_dtype(w.dtype)]
+    # Those of a `JointModel` weigh its losses: a pull to zero would be a pull to equal weights.
+    of_loss = {id(weight) for weight in getattr(model, "log_variances", {}).values()}
+    floating = [
+        weight
+        for weight in model.weights
+        if keras.backend.is_float_dtype(weight.dtype) and id(weight) not in of_loss
+    ]
     return (
         [weight for weight in floating if id(weight) in backbone],
         [weight for weight in floating if id(weight) not in backbone],

@@ -10,6 +10,7 @@ import keras
 from keras_transfer.strategies.strategy import Part, Strategy, check_stage
 
 
+@keras.saving.register_keras_serializable("keras_transfer")
 class Sequence(Strategy):
     """Does one strategy after another, each with its own epochs, learning rate and batch size.
 
@@ -67,8 +68,17 @@ class Sequence(Strategy):
         return None
 
     def get_config(self) -> dict[str, Any]:
-        """The strategies by name, with their arguments and settings."""
+        """The constructor's argument, as dicts that `from_config` takes."""
         return {"strategies": [_config(part) for part in self._parts]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Sequence:
+        """Makes the sequence, its parts included."""
+        make = keras.saving.deserialize_keras_object
+        parts = [
+            Part(**{**part, "strategy": make(part["strategy"])}) for part in config["strategies"]
+        ]
+        return cls(parts)
 
 
 def _flat(given: Strategy | Part) -> list[Part]:
@@ -85,7 +95,7 @@ def _flat(given: Strategy | Part) -> list[Part]:
 
 def _config(part: Part) -> dict[str, Any]:
     return {
-        "strategy": [type(part.strategy).__name__, part.strategy.get_config()],
+        "strategy": keras.saving.serialize_keras_object(part.strategy),
         "epochs": part.epochs,
         "learning_rate": part.learning_rate,
         "batch_size": part.batch_size,

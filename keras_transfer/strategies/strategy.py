@@ -57,6 +57,11 @@ class Strategy(abc.ABC):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Strategy:
+        """Makes the strategy from `get_config()`."""
+        return cls(**config)
+
     def __repr__(self) -> str:
         """As it is written in code."""
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())

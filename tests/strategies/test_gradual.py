@@ -17,7 +17,7 @@ def test_groups_of_unknown_blocks_are_refused_at_once(tiny_backbone):
         kx.GradualUnfreezing([["third_add"], ["fourth"]]).apply(model, 0)
 
 
-@pytest.mark.parametrize("stages", [0, -1, [], "third_add", True])
+@pytest.mark.parametrize("stages", [0, -1, [], "third_add", True, ["first", "second"]])
 def test_stages_out_of_range_are_refused(stages):
     with pytest.raises(ValueError, match="`stages`"):
         kx.GradualUnfreezing(stages)

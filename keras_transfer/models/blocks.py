@@ -103,7 +103,11 @@ def split_off_head(model: keras.Model) -> tuple[list[Block], tuple[keras.layers.
 
     Returns:
         A list of `Block`, and a tuple of layers in the order input to output.
+
+    Raises:
+        ValueError: if the model is one that trains another, such as `kx.Distillation`.
     """
+    check_not_wrapper(model)
     backbone = backbone_of(model)
     if backbone is not None:
         return split_into_blocks(backbone), tuple(x for x in model.layers if x is not backbone)
@@ -126,6 +130,20 @@ def backbone_of(model: keras.Model) -> keras.Model | None:
         return named
     nested = [layer for layer in model.layers if isinstance(layer, keras.Model) and layer.weights]
     return max(nested, key=lambda inner: inner.count_params(), default=None)
+
+
+def check_not_wrapper(model: keras.Model) -> None:
+    """Refuses a model that trains another, and would have that for its backbone.
+
+    Raises:
+        ValueError: if the model says by an attribute `trains` that it is one.
+    """
+    if hasattr(model, "trains"):
+        raise ValueError(
+            f"Expected the model that is trained: apply strategies to `.{model.trains}` of "
+            f"{type(model).__name__}, then compile and fit the latter; kx.fine_tune takes the "
+            f"former alone. Received: {model.name!r}."
+        )
 
 
 def flatten(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:

@@ -13,9 +13,9 @@ class AdversarialTraining(keras.Model):
 
     Each pixel of the copy is `epsilon` brighter or darker, in the direction in which the loss
     grows: `loss(x) * (1 - weight) + loss(x + epsilon * sign(gradient)) * weight`. It shares the
-    weights of the given model; compile and fit it as ever. `evaluate`, `predict` and metrics see
-    the pictures as they are. Save, export and evaluate the given model. A step costs about three
-    times the time.
+    weights of the given model: apply strategies to that one, then compile and fit this, and save,
+    export and evaluate that one. `evaluate`, `predict` and metrics of this see the pictures as
+    they are. A step costs about three times the time.
 
     The gradient is taken in inference mode, so that it uses neither dropout nor the batch's
     statistics. The copy is then trained on like the batch itself: BatchNorm layers that are not
@@ -47,6 +47,9 @@ class AdversarialTraining(keras.Model):
     >>> sorted(history.history)
     ['accuracy', 'loss']
     """
+
+    # The attribute that strategies are applied to.
+    trains = "model"
 
     def __init__(self, model: keras.Model, epsilon: float, *, weight: float = 0.5):
         if not (epsilon > 0 and 0 < weight <= 1):

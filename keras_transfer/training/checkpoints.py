@@ -14,7 +14,7 @@ import numpy as np
 from keras_transfer._atomic import publish, staging_folder
 
 # Arrays in NumPy's format: HDF5 answers a full disk with a crash.
-_VARIABLES, _BEST, _STATE = "variables.npz", "best.npz", "state.json"
+_VARIABLES, _BEST, _STATE, _START = "variables.npz", "best.npz", "state.json", "start"
 
 
 class EarlyStopping(keras.callbacks.EarlyStopping):
@@ -76,7 +76,7 @@ class Checkpoints(keras.callbacks.Callback):
         folder: where the epochs' folders lie; of one training only.
         settings: JSON dict that tells this training from others.
         early_stopping: the `EarlyStopping` whose state belongs to it, or None. It has to come
-            earlier in the list of callbacks.
+            earlier in the list of callbacks, as all others that change rates or logs.
 
     Attributes:
         progress: how far training has come; of the newest checkpoint where there is one.
@@ -95,6 +95,19 @@ class Checkpoints(keras.callbacks.Callback):
         self.progress = Progress()
         self._early_stopping_state: dict[str, Any] = {}
         self._newest = self._find_newest()
+
+    def start_weights(self, model: keras.Model) -> list[np.ndarray]:
+        """The model's weights before the first epoch, those of the call that was killed included.
+
+        For regularizers that pull to them; they are kept beside the epochs from now on.
+        """
+        if self._newest != self.folder:
+            return _load_arrays(self.folder / _START / _VARIABLES)
+        shutil.rmtree(self.folder / _START, ignore_errors=True)
+        with staging_folder(self.folder) as staging:
+            np.savez(staging / _VARIABLES, *(_array(weight) for weight in model.weights))
+            publish(staging, self.folder / _START)
+        return model.get_weights()
 
     def begin(self, model: keras.Model, progress: Progress, *, done: bool) -> None:
         """Begins a stage: from the newest checkpoint if it is of this stage.

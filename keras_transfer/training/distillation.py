@@ -63,6 +63,9 @@ class Distillation(keras.Model):
     ['distillation_loss', 'loss']
     """
 
+    # The attribute that strategies are applied to.
+    trains = "student"
+
     def __init__(
         self,
         student: keras.Model,

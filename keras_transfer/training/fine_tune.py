@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_transfer.data.length import counted
 from keras_transfer.data.mixing import Mixing
+from keras_transfer.models.blocks import check_not_wrapper, flatten
 from keras_transfer.models.classifier import note_resize
 from keras_transfer.strategies.freezing import FeatureExtraction
 from keras_transfer.strategies.proximal import Proximal
@@ -89,8 +91,8 @@ def fine_tune(
         schedule: "cosine", "one_cycle", "triangular", "triangular2", "constant" (which callbacks
             such as `ReduceLROnPlateau` can change), or a function from the peak and the number
             of steps of a stage to a Keras schedule or a float.
-        optimizer: keras.optimizers.Optimizer whose class and settings to take instead of AdamW;
-            its learning rate is replaced.
+        optimizer: keras.optimizers.Optimizer whose class and settings to take instead of AdamW,
+            the weights that it does not decay included; its learning rate is replaced.
         regularizer: `kx.L2SP`, `kx.L2` or `kx.Proximal`: a pull towards the weights that the model
             has now, or towards zero.
         augmentation: keras.Model that changes training pictures, such as `kx.augmentation(...)`.
@@ -104,7 +106,8 @@ def fine_tune(
         checkpoints: folder for the state after every epoch. Called again with the same
             settings, training goes on where it was killed, in the same stage. Remove the folder
             to train anew, also with other data: of the data only shapes and the number of
-            batches are compared.
+            batches are compared. What callbacks have changed (the rate, logs, the end of training)
+            is kept, their own counts are not.
         callbacks: further Keras callbacks.
         verbose: as in `keras.Model.fit`.
 
@@ -127,6 +130,7 @@ def fine_tune(
     >>> sorted(history.history)
     ['accuracy', 'loss', 'val_accuracy', 'val_loss']
     """
+    check_not_wrapper(model)
     strategy = strategy or FeatureExtraction()
     note_resize(model, train)
     train = counted(train)
@@ -143,10 +147,11 @@ def fine_tune(
     if checkpoints is not None:
         settings = described({**identity, "weights": [weight.shape for weight in model.weights]})
         keeping = Checkpoints(pathlib.Path(checkpoints), settings, stopping)
+    start = _start_weights(model, regularizer, keeping)
     loop = StageLoop(
         model,
         train,
-        chain=OptimizerChain(updates, len(stages)),
+        chain=OptimizerChain(updates, len(stages), start),
         prepare=lambda data, steps: prepared(
             model, data, augmentation, mixing, steps, weights=weights
         ),
@@ -154,19 +159,48 @@ def fine_tune(
         keeping=keeping,
         fit_options={
             "validation_data": validation_data,
-            "callbacks": [c for c in (stopping, keeping, *callbacks) if c is not None],
+            "callbacks": [c for c in (stopping, *callbacks, keeping) if c is not None],
             "verbose": verbose,
         },
     )
-    with _pulled(model, regularizer):
+    with _pulled(model, regularizer, start):
         histories = loop.run(stages)
     with model.distribute_strategy.scope():
         # Keras's own objects alone, so that the saved model loads where this package is not.
         optimizer = updates.plain_optimizer(stages[-1])
         model.compile(optimizer, **compile_options(model, mixed_labels=False))
         # Keras warns when it loads a model that was saved before its optimizer was built.
-        model.optimizer.build(model.trainable_variables)
+        model.optimizer.build(_trainable_by_layer(model))
     return histories
+
+
+def _start_weights(
+    model: keras.Model,
+    regularizer: WeightRegularizer | Proximal | None,
+    keeping: Checkpoints | None,
+) -> list[np.ndarray] | None:
+    """What a regularizer pulls to: the weights at the first call, not at that of a resume."""
+    if regularizer is None:
+        return None
+    return keeping.start_weights(model) if keeping else model.get_weights()
+
+
+def _trainable_by_layer(model: keras.Model) -> list[keras.Variable]:
+    """Those that a loaded model would train: files keep the flags of layers, not of weights."""
+    frozen = [
+        weight
+        for layer in flatten(model)
+        if layer.trainable
+        # Private: the public list leaves out weights whose own flag is off.
+        for weight in layer._trainable_variables
+        if not weight.trainable
+    ]
+    for weight in frozen:
+        weight.trainable = True
+    trainable = model.trainable_variables
+    for weight in frozen:
+        weight.trainable = False
+    return trainable
 
 
 def _check_early_stopping(early_stopping: int | None, validation_data: Any) -> None:
@@ -178,12 +212,16 @@ def _check_early_stopping(early_stopping: int | None, validation_data: Any) -> N
 
 
 @contextlib.contextmanager
-def _pulled(model: keras.Model, penalty: WeightRegularizer | Proximal | None) -> Iterator[None]:
+def _pulled(
+    model: keras.Model,
+    penalty: WeightRegularizer | Proximal | None,
+    start: list[np.ndarray] | None,
+) -> Iterator[None]:
     """Trains with a penalty in the loss that is gone afterwards."""
     if penalty is None or isinstance(penalty, Proximal):
         yield
         return
-    penalty.apply(model)
+    penalty.apply(model, start)
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ from keras_transfer.strategies.layerwise_optimizer import LayerwiseOptimizer
 from keras_transfer.strategies.strategy import Strategy
 from keras_transfer.training.dataset_copy import independent_copy
 from keras_transfer.training.learning_rate_curve import LearningRateCurve
-from keras_transfer.training.optimizers import default_optimizer
+from keras_transfer.training.optimizers import default_optimizer, like
 from keras_transfer.training.untouched import untouched
 
 _MEMORY = 0.9  # of the running average of the losses that ends a search
@@ -155,15 +155,15 @@ class _Search(keras.callbacks.Callback):
 def _new_optimizer(model: keras.Model, strategy: Strategy | None) -> keras.optimizers.Optimizer:
     if model.compiled and strategy is None:
         return _like(model.optimizer)
-    return default_optimizer(1.0, (strategy or FineTuning).default_weight_decay)
+    first = FineTuning() if strategy is None else strategy.parts()[0].strategy
+    return default_optimizer(1.0, first.default_weight_decay)
 
 
 def _like(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """A new optimizer of the same settings, with a learning rate that can be set."""
-    config = optimizer.get_config()
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        config["inner_optimizer"] = _like(optimizer.inner_optimizer)
-        return type(optimizer)(**config)
+        inner = _like(optimizer.inner_optimizer)
+        return type(optimizer)(**{**optimizer.get_config(), "inner_optimizer": inner})
     if isinstance(optimizer, LayerwiseOptimizer):
         inner = _like(optimizer.inner_optimizer)
         return LayerwiseOptimizer(
@@ -173,12 +173,7 @@ def _like(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
             proximal=optimizer.proximal,
             in_head=optimizer.in_head,
         )
-    new = type(optimizer).from_config({**config, "learning_rate": 1.0})
-    # Private: configs leave out which weights do not decay.
-    for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
-        if hasattr(optimizer, name):
-            setattr(new, name, getattr(optimizer, name))
-    return new
+    return like(optimizer, 1.0)
 
 
 def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:

@@ -65,7 +65,7 @@ class StageLoop:
                 self.model.reset_metrics()
             self.model.compile(optimizer, **self.compile_options)
             self.model.optimizer.build(self.model.trainable_variables)
-        self.chain.carry_over()
+        self.chain.carry_over(self.model)
         if self.keeping:
             self.keeping.begin(self.model, progress, done=stage.done(progress))
         if self.fit_options["verbose"]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_transfer.strategies.layerwise_optimizer import LayerwiseOptimizer
 from keras_transfer.strategies.learning_rates import rates_by_depth
@@ -14,8 +15,9 @@ from keras_transfer.strategies.proximal import Proximal
 from keras_transfer.strategies.schedules import make_schedule
 from keras_transfer.training.stages import Stage
 
-# Shrinking these towards zero does not keep a model simple.
-NOT_DECAYED = ["bias", "gamma", "beta", "log_variance"]
+# Shrinking these towards zero does not keep a model simple. Keras looks for the pattern in
+# TensorFlow's names, "layer/kernel:0", and a layer's name may hold anything.
+NOT_DECAYED = [r"(^|[/_])(bias|gamma|beta|log_variance)(:\d+)?$"]
 
 
 def default_optimizer(learning_rate: Any, weight_decay: float) -> keras.optimizers.AdamW:
@@ -23,6 +25,16 @@ def default_optimizer(learning_rate: Any, weight_decay: float) -> keras.optimize
     optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)
     optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
     return optimizer
+
+
+def like(optimizer: keras.optimizers.Optimizer, rate: Any) -> keras.optimizers.Optimizer:
+    """A new optimizer of the same class and settings, with another learning rate or schedule."""
+    made = type(optimizer).from_config({**optimizer.get_config(), "learning_rate": rate})
+    # Private: configs leave out which weights do not decay.
+    for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+        if hasattr(optimizer, name):
+            setattr(made, name, getattr(optimizer, name))
+    return made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +47,9 @@ class Updates:
         layer_decay: see `kx.layerwise`.
         block_rates: see there.
         proximal: see there.
+
+    Raises:
+        ValueError: if the optimizer is not one whose learning rate can be replaced.
     """
 
     optimizer: keras.optimizers.Optimizer | None = None
@@ -42,6 +57,18 @@ class Updates:
     layer_decay: float = 1.0
     block_rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
     proximal: Proximal | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the optimizer."""
+        plain = isinstance(self.optimizer, keras.optimizers.Optimizer) and not isinstance(
+            self.optimizer, (keras.optimizers.LossScaleOptimizer, LayerwiseOptimizer)
+        )
+        if self.optimizer is not None and not plain:
+            raise ValueError(
+                "Expected `optimizer` to be a Keras optimizer such as keras.optimizers.SGD(), "
+                "without loss scaling and rates by depth: the dtype policy and `layer_decay` bring "
+                f"them. Received: {self.optimizer!r}."
+            )
 
     def differ_by_weight(self) -> bool:
         """Whether a plain Keras optimizer cannot do them."""
@@ -52,10 +79,7 @@ class Updates:
         rate = stage.learning_rate if rate is None else rate
         if self.optimizer is None:
             return default_optimizer(rate, stage.strategy.default_weight_decay)
-        settings = {**self.optimizer.get_config(), "learning_rate": rate}
-        made = type(self.optimizer).from_config(settings)
-        made.exclude_from_weight_decay(var_names=NOT_DECAYED)
-        return made
+        return like(self.optimizer, rate)
 
 
 class OptimizerChain:
@@ -68,14 +92,17 @@ class OptimizerChain:
     Args:
         updates: how weights move.
         stages: how many stages there are.
+        start: the model's weights when training began, for `kx.Proximal`.
     """
 
-    def __init__(self, updates: Updates, stages: int):
+    def __init__(self, updates: Updates, stages: int, start: Sequence[np.ndarray] | None = None):
         self.updates = updates
+        self.start_weights = start
         # One stage of equal rates needs nothing but Keras.
         self.plain = stages == 1 and not updates.differ_by_weight()
         self._slots: dict[tuple[int, str], keras.Variable] = {}
         self._ages: dict[int, int] = {}
+        self._scale: float | None = None
 
     def start(self, model: keras.Model, stage: Stage, steps: int) -> keras.optimizers.Optimizer:
         """The optimizer for a stage of so many steps, for a model whose flags are set."""
@@ -90,14 +117,20 @@ class OptimizerChain:
         )
         return self._current
 
-    def carry_over(self) -> None:
+    def carry_over(self, model: keras.Model) -> None:
         """Gives the built optimizer the state of the one before, where weights are the same."""
         if self.plain:
             return
         slots = self._current.slots
-        for key in slots.keys() & self._slots.keys():
-            slots[key].assign(self._slots[key])
+        for weight, name in slots.keys() & self._slots.keys():
+            if name != "gradient_accumulator":  # what is left there is of no whole update
+                slots[weight, name].assign(self._slots[weight, name])
         self._slots = slots
+        if self.updates.proximal is not None and self.start_weights is not None:
+            starts = zip(model.weights, self.start_weights, strict=True)
+            self._current.pull_towards({id(weight): value for weight, value in starts})
+        if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) and self._scale:
+            model.optimizer.dynamic_scale.assign(self._scale)
 
     def finish(self, model: keras.Model, updates: int) -> None:
         """Notes how many updates each weight has had; a weight frozen meanwhile starts anew."""
@@ -105,3 +138,6 @@ class OptimizerChain:
             id(weight): self._ages.get(id(weight), 0) + updates
             for weight in model.trainable_variables
         }
+        optimizer = getattr(model, "optimizer", None)  # none yet after a resume
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            self._scale = float(keras.ops.convert_to_numpy(optimizer.dynamic_scale))

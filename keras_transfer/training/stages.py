@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 
 import keras
 import tensorflow as tf
@@ -60,8 +61,13 @@ def plan_stages(strategy: Strategy, epochs: int, learning_rate: float | None) ->
     """
     if epochs < 1:
         raise ValueError(f"Expected `epochs` to be at least 1. Received: epochs={epochs}.")
-    if learning_rate is not None and not learning_rate > 0:
-        raise ValueError(f"Expected `learning_rate` above 0. Received: {learning_rate}.")
+    if learning_rate is not None and not (
+        isinstance(learning_rate, numbers.Real) and learning_rate > 0
+    ):
+        raise ValueError(
+            "Expected `learning_rate` to be a number above 0; how it moves is `schedule`. "
+            f"Received: {learning_rate!r}."
+        )
     parts = strategy.parts()
     sharing = sum(part.strategy.num_stages for part in parts if part.epochs is None)
     if epochs < sharing:

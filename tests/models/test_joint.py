@@ -107,6 +107,33 @@ def test_batch_norm_sees_the_joint_batch(models, tiny_backbone):
     np.testing.assert_allclose(layer.moving_mean, expected, rtol=1e-4)
 
 
+def test_three_tasks_share_a_backbone_and_learn(models, tiny_backbone):
+    models["three"] = kx.Classifier(tiny_backbone, 3, hidden=[4])
+    joint = kx.JointModel(models, weighting="uncertainty")
+    pixels = {**PIXELS, "three": PIXELS["one"][:2]}
+    labels = {**LABELS, "three": np.array([2, 0])}
+    for task, output in joint(pixels).items():
+        np.testing.assert_allclose(output, models[task](pixels[task]), atol=1e-5)
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    joint.compile(keras.optimizers.Adam(0.01), {**losses(), "three": cross_entropy})
+    data = batches(pixels, labels)
+    logs = joint.fit(data, epochs=20, verbose=0, shuffle=False).history
+    assert all(logs[f"{task}_loss"][-1] < logs[f"{task}_loss"][0] for task in models)
+
+
+@pytest.mark.parametrize("regularizer", [kx.L2SP(0.5, 0.5), kx.L2(0.5, 0.5)])
+def test_pull_to_zero_leaves_the_weights_of_the_losses(models, regularizer):
+    joint = kx.JointModel(models, weighting="uncertainty")
+    before = float(sum(joint.losses))
+    regularizer.apply(joint)
+    after = float(sum(joint.losses))
+    for variable in joint.log_variances.values():
+        variable.assign(2.0)
+    assert after > before
+    # Only the s / 2 of each task in the loss of the paper.
+    assert float(sum(joint.losses)) == pytest.approx(after + 2 * 1.0, rel=1e-5)
+
+
 def test_fixed_weights_are_those_of_keras(models):
     entropy, error = expected_losses(models, WEIGHTS)
     joint = kx.JointModel(models)

@@ -10,20 +10,24 @@ class KilledError(Exception):
 
 
 class Kill(keras.callbacks.Callback):
-    """Stops training where a kill would: after an epoch, or in the middle of one."""
+    """Stops training where a kill would: when an epoch is kept, or in the middle of one."""
 
     def __init__(self, epoch, batch=None):
         super().__init__()
         self.epoch, self.batch, self.now = epoch, batch, -1
 
     def on_epoch_begin(self, epoch, logs=None):
+        self._kill_after(epoch - 1)
         self.now = epoch
 
     def on_batch_end(self, batch, logs=None):
         if (self.now, batch) == (self.epoch, self.batch):
             raise KilledError
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_train_end(self, logs=None):
+        self._kill_after(self.now)
+
+    def _kill_after(self, epoch):
         if self.batch is None and epoch == self.epoch:
             raise KilledError
 
@@ -34,9 +38,9 @@ def train(tiny_backbone, tiny_data):
     start = tiny_backbone.get_weights()
     dataset = tiny_data.train.cache()
 
-    def run(folder=None, callbacks=(), **options):
+    def run(folder=None, callbacks=(), moved=0.0, **options):
         keras.utils.set_random_seed(7)
-        tiny_backbone.set_weights(start)
+        tiny_backbone.set_weights([value + moved for value in start])
         model = kx.Classifier(tiny_backbone, 2, dropout=0.5)
         settings = {
             "strategy": kx.FineTuning(2, batch_norm="trainable"),
@@ -116,11 +120,49 @@ def test_killed_after_the_last_epoch_the_best_weights_are_restored(train, tmp_pa
         np.testing.assert_array_equal(one, other)
 
 
-def test_augmentation_made_again_is_the_same_training(train, tmp_path):
+def unnamed_augmentation(seed):
+    """Of layers and a graph that Keras names by numbers."""
+    pixels = keras.Input((32, 32, 3))
+    return keras.Model(pixels, keras.layers.RandomFlip(seed=seed)(pixels))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda seed: kx.augmentation("strong", (32, 32), seed=seed), unnamed_augmentation]
+)
+def test_augmentation_made_again_is_the_same_training(train, tmp_path, make):
     with pytest.raises(KilledError):
-        train(tmp_path, [Kill(1)], augmentation=kx.augmentation("light", (32, 32), seed=1))
-    _, history = train(tmp_path, augmentation=kx.augmentation("light", (32, 32), seed=1))
+        train(tmp_path, [Kill(1)], augmentation=make(1))
+    with pytest.raises(ValueError, match="checkpoints made with.*augmentation"):
+        train(tmp_path, augmentation=make(2))
+    _, history = train(tmp_path, augmentation=make(1))
     assert len(history.epoch) == 4
+
+
+def test_what_callbacks_changed_is_kept(train, tmp_path):
+    def callbacks():
+        return [keras.callbacks.ReduceLROnPlateau("loss", 0.1, patience=1, min_delta=100.0)]
+
+    options = {"schedule": "constant", "learning_rate": 0.1}
+    _, whole = train(callbacks=callbacks(), **options)
+    with pytest.raises(KilledError):
+        train(tmp_path, [*callbacks(), Kill(1)], **options)
+    _, history = train(tmp_path, callbacks=callbacks(), **options)
+    rates = history.history["learning_rate"]
+    assert len(rates) == 4
+    # The callback's own count starts again, so that the rate falls an epoch later.
+    assert rates[:3] == pytest.approx(whole.history["learning_rate"][:2] + [0.01])
+
+
+def test_training_that_a_callback_has_ended_stays_ended(train, tmp_path):
+    def callbacks():
+        return [keras.callbacks.EarlyStopping("loss", min_delta=100.0, patience=1)]
+
+    expected, whole = train(tmp_path, callbacks())
+    assert len(whole.epoch) == 2
+    again, history = train(tmp_path, callbacks())
+    assert history.history == whole.history
+    for one, other in zip(expected, again, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +238,20 @@ def test_killed_in_any_stage_it_goes_on_there(train_stages, tmp_path, batches, e
         assert one[:2] == other[:2]
         for before, after in zip(one[2], other[2], strict=True):
             np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("regularizer", [kx.L2SP(0.1), kx.Proximal(0.1)])
+@pytest.mark.parametrize("batches", [4, 7])
+def test_pull_is_towards_the_weights_of_the_first_call(train, tmp_path, regularizer, batches):
+    """Also where a notebook goes on with the model that was interrupted, in a later stage."""
+    parts = [kx.FineTuning(), kx.FeatureExtraction(), kx.FineTuning()]
+    options = {"strategy": kx.Sequence(parts), "epochs": 3, "regularizer": regularizer}
+    expected, _ = train(**options)
+    with pytest.raises(KilledError):
+        train(tmp_path, [KillAfter(batches)], **options)
+    resumed, _ = train(tmp_path, moved=0.3, **options)
+    for one, other in zip(expected, resumed, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_moving_averages_end_up_in_the_weights_after_a_kill_at_the_end(train, tmp_path):

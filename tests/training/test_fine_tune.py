@@ -1,3 +1,4 @@
+import inspect
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_transfer as kx
+from keras_transfer.training.fine_tune import _IDENTITY
 
 
 def test_learns_to_tell_dark_from_bright(tiny_backbone, tiny_data):
@@ -38,7 +40,7 @@ def test_optimizer_is_adamw_on_a_cosine_with_warm_up(tiny_backbone, tiny_data):
     steps = 5 * int(tiny_data.train.cardinality())
     rates = [float(optimizer._learning_rate(step)) for step in range(steps + 1)]
     assert type(optimizer) is keras.optimizers.AdamW
-    assert rates[0] == 0
+    assert 0 < rates[0] < rates[1]
     assert max(rates) == pytest.approx(0.5)
     assert rates.index(max(rates)) == round(0.1 * steps)
     assert rates[-1] == pytest.approx(0, abs=1e-6)
@@ -46,11 +48,18 @@ def test_optimizer_is_adamw_on_a_cosine_with_warm_up(tiny_backbone, tiny_data):
 
 
 def test_biases_and_normalization_are_not_decayed(tiny_backbone, tiny_data):
-    model = kx.Classifier(tiny_backbone, tiny_data.class_names)
-    strategy = kx.FineTuning(batch_norm="trainable")
-    kx.fine_tune(model, tiny_data.train, strategy=strategy, epochs=1, verbose=0)
-    decayed = [w.path for w in model.trainable_variables if model.optimizer._use_weight_decay(w)]
-    assert sorted(path.split("/")[-1] for path in decayed) == ["kernel"] * 4
+    """By what moves where there is no gradient; a layer's name is no matter."""
+    pixels = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(2, 3, name="alphabeta_bias")(pixels)
+    x = keras.layers.LayerNormalization(name="gamma")(x)
+    model = kx.Classifier(keras.Model(pixels, x), 2)
+    for weight in model.weights:
+        weight.assign(keras.ops.ones_like(weight))
+    model.compile(loss=lambda y, y_pred: 0.0 * keras.ops.sum(y_pred, axis=-1))
+    kx.fine_tune(model, tiny_data.train, strategy=kx.FineTuning(), epochs=1, verbose=0)
+    moved = {weight.path: float(keras.ops.max(weight)) < 1 for weight in model.trainable_weights}
+    assert moved == {path: path.endswith("kernel") for path in moved}
+    assert sum(moved.values()) == 2
 
 
 class Mine(keras.losses.SparseCategoricalCrossentropy):
@@ -146,6 +155,24 @@ def test_augmentation_reaches_training_pictures_alone(tiny_backbone, tiny_data):
     assert plain.loss != pytest.approx(seen.loss, rel=1e-3)
 
 
+def test_augmentation_comes_after_a_cache(tiny_backbone, tiny_data):
+    """Else every epoch would see the pictures of the first again."""
+    seen = []
+
+    class Spy(keras.layers.Layer):
+        def call(self, pictures):
+            tf.py_function(lambda x: seen.append(x.numpy()), [pictures], [])
+            return pictures
+
+    data = tiny_data.train.take(1).cache()
+    layers = [keras.layers.RandomBrightness(0.5, seed=0), Spy()]
+    augment = keras.Sequential([keras.Input((32, 32, 3)), *layers])
+    model = kx.Classifier(tiny_backbone, 2)
+    kx.fine_tune(model, data, epochs=2, augmentation=augment, verbose=0)
+    assert len(seen) >= 2
+    assert not np.array_equal(seen[-1], seen[-2])
+
+
 def test_dataset_of_unknown_length_is_counted(tiny_backbone, tiny_data):
     unknown = tiny_data.train.filter(lambda *_: True)
     assert int(unknown.cardinality()) == tf.data.UNKNOWN_CARDINALITY
@@ -160,11 +187,36 @@ def test_dataset_of_unknown_length_is_counted(tiny_backbone, tiny_data):
         ({"epochs": 0}, "epochs=0"),
         ({"learning_rate": 0.0}, "above 0"),
         ({"early_stopping": 2}, "validation_data=None"),
+        (
+            {"learning_rate": keras.optimizers.schedules.CosineDecay(0.1, 10)},
+            "how it moves is `schedule`.*CosineDecay",
+        ),
+        ({"optimizer": "sgd"}, "such as keras.optimizers.SGD.*Received: 'sgd'"),
+        (
+            {"optimizer": keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())},
+            "without loss scaling",
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(tiny_backbone, tiny_data, options, message):
     with pytest.raises(ValueError, match=message):
         kx.fine_tune(kx.Classifier(tiny_backbone, 2), tiny_data.train, **options)
+
+
+def test_every_argument_tells_trainings_apart_or_is_known_not_to():
+    free = {"model", "validation_data", "checkpoints", "callbacks", "verbose"}
+    assert set(_IDENTITY) == set(inspect.signature(kx.fine_tune).parameters) - free
+
+
+def test_models_that_train_others_are_refused(tiny_backbone, tiny_data):
+    model = kx.Classifier(tiny_backbone, 2)
+    other = keras.models.clone_model(model)
+    for wrapper in (kx.AdversarialTraining(model, 2.0), kx.Distillation(model, other)):
+        message = f"strategies to `.{wrapper.trains}`.*{type(wrapper).__name__}"
+        with pytest.raises(ValueError, match=message):
+            kx.fine_tune(wrapper, tiny_data.train)
+        with pytest.raises(ValueError, match=message):
+            kx.FineTuning(1).apply(wrapper)
 
 
 def test_infinite_and_empty_datasets_are_refused(tiny_backbone, tiny_data):
@@ -206,6 +258,7 @@ import sys, keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras_transfer as kx
+from keras_transfer.training.fine_tune import _IDENTITY
 policy, folder = sys.argv[1:]
 keras.config.set_dtype_policy(policy)
 x = np.random.default_rng(0).integers(0, 255, (16, 8, 8, 3)).astype("uint8")

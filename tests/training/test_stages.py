@@ -103,6 +103,68 @@ def test_optimizer_state_of_weights_that_stay_trainable_carries_over(
     )
 
 
+def test_stages_begin_with_no_gradients_left_over(tiny_backbone, tiny_data):
+    begun = []
+
+    class Begin(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            slots = self.model.optimizer.slots.items()
+            begun.append([abs(s.numpy()).sum() for k, s in slots if k[1] == "gradient_accumulator"])
+
+    batches = int(tiny_data.train.cardinality())
+    kx.fine_tune(
+        kx.Classifier(tiny_backbone, 2),
+        tiny_data.train,
+        strategy=kx.GradualUnfreezing(3),
+        epochs=3,
+        optimizer=keras.optimizers.Adam(gradient_accumulation_steps=batches - 1),
+        callbacks=[Begin()],
+        verbose=0,
+    )
+    assert begun == [[0.0] * 4, [0.0] * 6, [0.0] * 8]
+
+
+def test_optimizer_keeps_the_weights_that_do_not_decay(tiny_backbone, tiny_data):
+    optimizer = keras.optimizers.AdamW(weight_decay=0.1)
+    optimizer.exclude_from_weight_decay(var_names=["kernel"])
+    made = []
+
+    class Watching(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            optimizer = self.model.optimizer
+            weights = self.model.trainable_variables
+            made.append([w.name for w in weights if not optimizer._use_weight_decay(w)])
+
+    model = kx.Classifier(tiny_backbone, 2)
+    kx.fine_tune(
+        model, tiny_data.train, epochs=1, optimizer=optimizer, callbacks=[Watching()], verbose=0
+    )
+    assert made == [["kernel"]]
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16"])
+def test_loss_scale_carries_over(policy, tiny_data):
+    keras.config.set_dtype_policy(policy)
+    scales = []
+
+    class Scales(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            scales.append(float(self.model.optimizer.dynamic_scale))
+            self.model.optimizer.dynamic_scale.assign(64.0)
+
+    backbone = kx.load_backbone("efficientnet_lite0", input_shape=(32, 32, 3), weights=None)
+    strategy = kx.GradualUnfreezing(2)
+    kx.fine_tune(
+        kx.Classifier(backbone, 2),
+        tiny_data.train,
+        strategy=strategy,
+        epochs=2,
+        callbacks=[Scales()],
+        verbose=0,
+    )
+    assert scales == [2.0**15, 64.0]
+
+
 def test_weights_unfrozen_late_move_no_faster_than_if_they_were_trained_alone(tiny_backbone):
     # By one count of updates for all, Adam's first steps would be three to six times too long.
     weights = [keras.Variable([1.0]), keras.Variable([1.0])]

@@ -10,12 +10,7 @@ import keras
 import numpy as np
 
 from keras_transfer.strategies.proximal import Proximal
-
-# By name, as older Keras has not all of them. The weight is made anew from their state in each
-# update, so that a scaled update would lag behind it.
-_NOT_TO_BE_SCALED = ("Ftrl", "ScheduleFreeAdamW")
-# These keep state that is not of one weight: it cannot be handed on weight by weight.
-_OF_ONE_STAGE = ("Adafactor", "Nadam")
+from keras_transfer.strategies.scalable import check_rates, check_scalable
 
 
 class _Slots(dict[tuple[int, str], keras.Variable]):
@@ -71,7 +66,8 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
         weights: Sequence[keras.Variable] | None = None,
         name: str | None = None,
     ):
-        _check(inner_optimizer, rates, ages, proximal, in_head)
+        check_scalable(inner_optimizer, ages)
+        check_rates(rates, proximal, in_head)
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = inner_optimizer
         self.rates = rates
@@ -223,39 +219,3 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
             yield
         finally:
             inner["_iterations"] = count
-
-
-def _check(
-    inner: Any,
-    rates: Sequence[float],
-    ages: Sequence[int] | None,
-    proximal: Proximal | None,
-    in_head: Sequence[bool],
-) -> None:
-    if not isinstance(inner, keras.optimizers.Optimizer) or isinstance(
-        inner, (keras.optimizers.LossScaleOptimizer, LayerwiseOptimizer)
-    ):
-        raise TypeError(
-            "Expected a plain Keras optimizer; loss scaling goes around this optimizer, not into "
-            f"it. Received: {inner!r}."
-        )
-    kind = type(inner).__name__
-    if kind in _NOT_TO_BE_SCALED or (kind in _OF_ONE_STAGE and any(ages or ())):
-        raise ValueError(
-            "Expected an optimizer whose update can be scaled, and over several stages one that "
-            f"keeps its state by weight, such as AdamW or SGD. Received: {kind}."
-        )
-    if kind == "Muon" and inner.adam_weight_decay != inner.weight_decay:
-        raise ValueError(
-            "Expected Muon with one weight decay. Received: "
-            f"weight_decay={inner.weight_decay}, adam_weight_decay={inner.adam_weight_decay}."
-        )
-    if inner.built:
-        raise ValueError(f"Expected an optimizer that was not used yet. Received: {inner.name}.")
-    if not all(rate >= 0 for rate in rates):
-        raise ValueError(f"Expected rates of at least 0. Received: {list(rates)}.")
-    if proximal is not None and len(in_head) != len(rates):
-        raise ValueError(
-            f"Expected `in_head` to tell for each of {len(rates)} weights whether it belongs to "
-            f"the head. Received: {in_head}."
-        )

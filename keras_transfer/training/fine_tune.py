@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_transfer.data.length import counted
 from keras_transfer.data.mixing import Mixing
-from keras_transfer.models.blocks import check_not_wrapper, flatten
+from keras_transfer.models.blocks import check_not_wrapper
 from keras_transfer.models.classifier import note_resize
 from keras_transfer.strategies.freezing import FeatureExtraction
 from keras_transfer.strategies.proximal import Proximal
@@ -22,11 +20,12 @@ from keras_transfer.strategies.regularizers import WeightRegularizer
 from keras_transfer.strategies.strategy import Strategy
 from keras_transfer.training.checkpoints import Checkpoints, EarlyStopping
 from keras_transfer.training.class_weights import ClassWeight, class_weights
-from keras_transfer.training.compiling import compile_options
+from keras_transfer.training.compiling import compile_for_use, compile_options
 from keras_transfer.training.identity import described
 from keras_transfer.training.inputs import categorical, prepared
 from keras_transfer.training.loop import StageLoop
 from keras_transfer.training.optimizers import OptimizerChain, Updates
+from keras_transfer.training.pull import pulled, start_weights
 from keras_transfer.training.stages import plan_stages
 
 # What a resumed training has to have in common with the one that was killed.
@@ -121,8 +120,7 @@ def fine_tune(
 
     Example:
 
-    >>> import numpy as np
-    >>> import keras_transfer as kx
+    >>>     >>> import keras_transfer as kx
     >>> data = kx.arrays(np.zeros([8, 32, 32, 3], "uint8"), [0, 1] * 4, validation_split=0.25)
     >>> backbone = kx.load_backbone("efficientnet_lite0", input_shape=(32, 32, 3))
     >>> model = kx.Classifier(backbone, data.class_names)
@@ -147,7 +145,7 @@ def fine_tune(
     if checkpoints is not None:
         settings = described({**identity, "weights": [weight.shape for weight in model.weights]})
         keeping = Checkpoints(pathlib.Path(checkpoints), settings, stopping)
-    start = _start_weights(model, regularizer, keeping)
+    start = start_weights(model, regularizer, keeping)
     loop = StageLoop(
         model,
         train,
@@ -163,44 +161,10 @@ def fine_tune(
             "verbose": verbose,
         },
     )
-    with _pulled(model, regularizer, start):
+    with pulled(model, regularizer, start):
         histories = loop.run(stages)
-    with model.distribute_strategy.scope():
-        # Keras's own objects alone, so that the saved model loads where this package is not.
-        optimizer = updates.plain_optimizer(stages[-1])
-        model.compile(optimizer, **compile_options(model, mixed_labels=False))
-        # Keras warns when it loads a model that was saved before its optimizer was built.
-        model.optimizer.build(_trainable_by_layer(model))
+    compile_for_use(model, updates.plain_optimizer(stages[-1]))
     return histories
-
-
-def _start_weights(
-    model: keras.Model,
-    regularizer: WeightRegularizer | Proximal | None,
-    keeping: Checkpoints | None,
-) -> list[np.ndarray] | None:
-    """What a regularizer pulls to: the weights at the first call, not at that of a resume."""
-    if regularizer is None:
-        return None
-    return keeping.start_weights(model) if keeping else model.get_weights()
-
-
-def _trainable_by_layer(model: keras.Model) -> list[keras.Variable]:
-    """Those that a loaded model would train: files keep the flags of layers, not of weights."""
-    frozen = [
-        weight
-        for layer in flatten(model)
-        if layer.trainable
-        # Private: the public list leaves out weights whose own flag is off.
-        for weight in layer._trainable_variables
-        if not weight.trainable
-    ]
-    for weight in frozen:
-        weight.trainable = True
-    trainable = model.trainable_variables
-    for weight in frozen:
-        weight.trainable = False
-    return trainable
 
 
 def _check_early_stopping(early_stopping: int | None, validation_data: Any) -> None:
@@ -209,20 +173,3 @@ def _check_early_stopping(early_stopping: int | None, validation_data: Any) -> N
             "Expected `early_stopping` to be at least 1 epoch, with `validation_data` to watch. "
             f"Received: early_stopping={early_stopping}, validation_data={validation_data}."
         )
-
-
-@contextlib.contextmanager
-def _pulled(
-    model: keras.Model,
-    penalty: WeightRegularizer | Proximal | None,
-    start: list[np.ndarray] | None,
-) -> Iterator[None]:
-    """Trains with a penalty in the loss that is gone afterwards."""
-    if penalty is None or isinstance(penalty, Proximal):
-        yield
-        return
-    penalty.apply(model, start)
-    try:
-        yield
-    finally:
-        penalty.remove(model)

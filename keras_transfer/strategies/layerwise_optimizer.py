@@ -92,8 +92,7 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
             raise ValueError(
                 "Expected the optimizer to be made for the weights that are trained: apply the "
                 "strategy first, then make it, then compile. Received: rates for "
-                f"{len(self.rates)} weights, and {len(variables)} weights"
-                f"{', not the same' if others else ''}."
+                f"{len(self.rates)} weights, not for these {len(variables)}."
             )
         self.inner_optimizer.build(variables)
         super().build(variables)
@@ -199,8 +198,8 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
     def _start(self, index: int, variable: keras.Variable) -> keras.Variable:
         if self.in_head[index]:
             self._head.add(id(variable))
-        zeros, value = "zeros", lambda *_, **__: keras.ops.convert_to_tensor(variable)
-        initial = zeros if self.in_head[index] else value
+        value = lambda *_, **__: keras.ops.convert_to_tensor(variable)  # noqa: E731
+        initial = "zeros" if self.in_head[index] else value
         slot = self.add_variable_from_reference(variable, name="start", initializer=initial)
         self.slots[id(variable), "start"] = slot
         return slot

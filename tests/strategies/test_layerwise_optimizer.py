@@ -275,7 +275,7 @@ def test_rates_of_other_weights_are_refused(tiny_backbone, tiny_data):
     optimizer = kx.layerwise(keras.optimizers.SGD(0.1), model, layer_decay=0.5)
     kx.FineTuning(first=1).apply(model)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    with pytest.raises(ValueError, match="strategy first.*not the same"):
+    with pytest.raises(ValueError, match="strategy first.*rates for 4 weights, not for these 4"):
         model.fit(tiny_data.train, verbose=0, shuffle=False)
 
 
@@ -342,5 +342,5 @@ def test_settings_out_of_range_are_refused():
 
 def test_rates_for_other_weights_than_are_trained_are_refused(model):
     model.layers[0].bias.trainable = False
-    with pytest.raises(ValueError, match="rates for 2 weights, and 1 weights"):
+    with pytest.raises(ValueError, match="rates for 2 weights, not for these 1"):
         model.fit(X, Y, verbose=0)

@@ -132,6 +132,13 @@ def fit(
         Literal["avg", "max", "avgmax"],
         typer.Option(help="Of the feature map.", rich_help_panel=MODEL),
     ] = "avg",
+    standardize: Annotated[
+        bool | None,
+        typer.Option(
+            help="Bring each feature to zero mean and unit variance. Default: no; recipe's.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     hidden: Annotated[
         str,
         typer.Option(

@@ -62,8 +62,8 @@ def _classifier(settings: dict[str, Any]) -> dict[str, Any]:
     """The options of the model that are given, and those without another default."""
     given: dict[str, Any] = {key: settings[key] for key in ("fusion", "pooling")}
     given["hidden"] = _widths(settings["hidden"])
-    if settings["dropout"] is not None:
-        given["dropout"] = settings["dropout"]
+    options = {key: settings[key] for key in ("dropout", "standardize")}
+    given |= {key: value for key, value in options.items() if value is not None}
     if settings["depths"] is not None:
         given["depths"] = _number_or_names(settings["depths"])
     return given

@@ -19,6 +19,7 @@ def Classifier(  # noqa: N802  reads as the model it makes
     depths: Depths | Sequence[Depths] = None,
     fusion: Fusion = "concat",
     pooling: Pooling = "avg",
+    standardize: bool = False,
     hidden: Sequence[int] = (),
     dropout: float = 0.0,
     multi_label: bool = False,
@@ -49,6 +50,9 @@ def Classifier(  # noqa: N802  reads as the model it makes
             "pool" maps each to 256 units and averages; "attention" takes the average by shares
             that are learned, see `kx.layer_attention`. Without effect on features of one depth.
         pooling: "avg", "max", or "avgmax" for both side by side.
+        standardize: bool. Whether each feature is brought to zero mean and unit variance over the
+            data, by a BatchNorm without scale and shift, as He et al., "Masked Autoencoders Are
+            Scalable Vision Learners", CVPR 2022, do it to train a head alone.
         hidden: widths of dense ReLU layers between the features and the outputs.
         dropout: float from 0 to 1. Share of inputs dropped before each dense layer.
         multi_label: bool. Whether several classes may hold at once (labels `(batch, classes)` of
@@ -80,6 +84,7 @@ def Classifier(  # noqa: N802  reads as the model it makes
     logits = dense_head(
         _vector(features, pixels, fusion, pooling),
         len(names),
+        standardize=standardize,
         hidden=hidden,
         dropout=dropout,
         output_name=task.output_name,
@@ -95,6 +100,7 @@ def Regressor(  # noqa: N802
     depths: Depths | Sequence[Depths] = None,
     fusion: Fusion = "concat",
     pooling: Pooling = "avg",
+    standardize: bool = False,
     hidden: Sequence[int] = (),
     dropout: float = 0.0,
 ) -> keras.Model:
@@ -106,6 +112,7 @@ def Regressor(  # noqa: N802
         depths: as for `kx.Classifier`, like the arguments that follow.
         fusion: see there.
         pooling: see there.
+        standardize: see there.
         hidden: see there.
         dropout: see there.
 
@@ -130,6 +137,7 @@ def Regressor(  # noqa: N802
     values = dense_head(
         _vector(features, pixels, fusion, pooling),
         outputs,
+        standardize=standardize,
         hidden=hidden,
         dropout=dropout,
         output_name=REGRESSION.output_name,

@@ -45,6 +45,7 @@ def dense_head(
     features: keras.KerasTensor,
     units: int,
     *,
+    standardize: bool,
     hidden: Sequence[int],
     dropout: float,
     output_name: str,
@@ -55,6 +56,11 @@ def dense_head(
             f"Expected `hidden` to hold layer widths of at least 1. Received: {hidden}."
         )
     x = features
+    if standardize:
+        # Keras's own momentum of .99 would want hundreds of steps, and few examples give few.
+        x = keras.layers.BatchNormalization(
+            momentum=0.9, center=False, scale=False, name="standardization"
+        )(x)
     for number, width in enumerate(hidden, start=1):
         x = _dropout(x, dropout, f"dropout_{number}")
         x = keras.layers.Dense(width, activation="relu", name=f"hidden_{number}")(x)

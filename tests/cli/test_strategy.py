@@ -87,9 +87,12 @@ def test_model_is_made_by_its_options():
         "pooling": "avg",
         "hidden": [],
     }
-    found = recipe(depths="3", fusion="attention", pooling="max", hidden="64, 32").classifier
+    found = recipe(
+        depths="3", fusion="attention", pooling="max", hidden="64, 32", standardize=True
+    ).classifier
     assert found["depths"] == 3
     assert (found["fusion"], found["pooling"], found["hidden"]) == ("attention", "max", [64, 32])
+    assert found["standardize"]
 
 
 @pytest.mark.parametrize(

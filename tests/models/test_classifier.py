@@ -38,6 +38,18 @@ def test_backbone_of_vectors_needs_no_pooling():
     assert kx.Classifier(backbone, 2).output_shape == (None, 2)
 
 
+def test_features_are_standardized_over_the_data(tiny_backbone, tiny_data):
+    model = kx.Classifier(tiny_backbone, 2, pooling="avgmax", standardize=True, hidden=[3])
+    assert model.get_layer("hidden_1").input is model.get_layer("standardization").output
+    kx.fine_tune(model, tiny_data.train, epochs=30, learning_rate=1e-12, verbose=0)
+    layer = model.get_layer("standardization")
+    ends = keras.Model(model.input, [layer.input, layer.output])
+    features, standardized = ends.predict(tiny_data.train, verbose=0)
+    expected = (features - features.mean(axis=0)) / np.sqrt(features.var(axis=0) + layer.epsilon)
+    # Both are of the same order of pictures, and the layer's averages are of batches.
+    np.testing.assert_allclose(standardized, expected, atol=0.3)
+
+
 def test_backbone_is_shared_not_copied(tiny_backbone):
     model = kx.Classifier(tiny_backbone, 2)
     assert model.get_layer("tiny") is tiny_backbone

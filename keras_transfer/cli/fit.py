@@ -116,6 +116,13 @@ def fit(
         Literal["none", "mixup", "cutmix", "both"],
         typer.Option(help="Pictures and labels of two classes mixed.", rich_help_panel=PICTURES),
     ] = "none",
+    label_smoothing: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of each label spread over all classes. Default: 0; recipe's.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     depths: Annotated[
         str | None,
         typer.Option(

@@ -73,7 +73,8 @@ def _fine_tune(settings: dict[str, Any]) -> dict[str, Any]:
     """The same for training."""
     import keras_transfer as kx
 
-    options = {key: settings[key] for key in ("epochs", "learning_rate", "layer_decay")}
+    names = ("epochs", "learning_rate", "layer_decay", "label_smoothing")
+    options = {key: settings[key] for key in names}
     given = {key: value for key, value in options.items() if value is not None}
     if settings["augmentation"] is not None:
         strength, size = settings["augmentation"], settings["image_size"]

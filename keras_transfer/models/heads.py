@@ -65,8 +65,12 @@ def dense_head(
         x = _dropout(x, dropout, f"dropout_{number}")
         x = keras.layers.Dense(width, activation="relu", name=f"hidden_{number}")(x)
     x = _dropout(x, dropout, "dropout")
-    # float32 under any dtype policy: losses and TF Serving's REST API need it.
-    return keras.layers.Dense(units, dtype="float32", name=output_name)(x)
+    # From zero, as Kolesnikov et al., "Big Transfer (BiT)", ECCV 2020, begin: with more features
+    # than examples, what is random in directions that no example has stays for good. float32
+    # under any dtype policy: losses and TF Serving's REST API need it.
+    return keras.layers.Dense(units, kernel_initializer="zeros", dtype="float32", name=output_name)(
+        x
+    )
 
 
 def _dropout(x: keras.KerasTensor, rate: float, name: str) -> keras.KerasTensor:

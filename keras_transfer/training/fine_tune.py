@@ -41,6 +41,7 @@ _IDENTITY = (
     "regularizer",
     "augmentation",
     "mixing",
+    "label_smoothing",
     "class_weight",
     "early_stopping",
 )
@@ -61,6 +62,7 @@ def fine_tune(
     regularizer: WeightRegularizer | Proximal | None = None,
     augmentation: keras.Model | None = None,
     mixing: Mixing | None = None,
+    label_smoothing: float = 0.0,
     class_weight: ClassWeight = None,
     early_stopping: int | None = None,
     checkpoints: str | os.PathLike[str] | None = None,
@@ -98,6 +100,10 @@ def fine_tune(
         mixing: `keras.layers.MixUp(0.2)`, `keras.layers.CutMix()`, or a list of which each batch
             goes through one. Labels become shares of classes; a model that was
             compiled before needs a loss for these, such as `keras.losses.CategoricalCrossentropy`.
+        label_smoothing: float from 0 to below 1. The share of each label that is spread evenly
+            over all classes (Szegedy et al., "Rethinking the Inception Architecture for Computer
+            Vision", CVPR 2016), in the losses that are shown, too. For classifiers of one class a
+            picture that were not compiled before.
         class_weight: dict from label to weight; "balanced" weighs classes by one over their
             share among the training labels; None weighs all pictures alike.
         early_stopping: int, the number of epochs without a lower validation loss after which
@@ -153,7 +159,9 @@ def fine_tune(
         prepare=lambda data, steps: prepared(
             model, data, augmentation, mixing, steps, weights=weights
         ),
-        compile_options=compile_options(model, mixed_labels=mixing is not None),
+        compile_options=compile_options(
+            model, mixed_labels=mixing is not None, label_smoothing=label_smoothing
+        ),
         keeping=keeping,
         fit_options={
             "validation_data": validation_data,
@@ -163,7 +171,8 @@ def fine_tune(
     )
     with pulled(model, regularizer, start):
         histories = loop.run(stages)
-    compile_for_use(model, updates.plain_optimizer(stages[-1]))
+    with model.distribute_strategy.scope():
+        compile_for_use(model, updates.plain_optimizer(stages[-1]))
     return histories
 
 

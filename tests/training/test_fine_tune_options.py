@@ -46,6 +46,50 @@ def test_mixing_takes_the_loss_for_shares_that_the_model_was_compiled_with(
     assert model.loss is loss
 
 
+@pytest.mark.parametrize("mixing", [None, keras.layers.MixUp(0.2, seed=0)])
+def test_labels_are_smoothed_in_training_alone(tiny_backbone, tiny_data, mixing, tmp_path):
+    losses = {}
+    for smoothing in (0.0, 0.4):
+        keras.utils.set_random_seed(0)
+        model = kx.Classifier(tiny_backbone, 2)
+        model.layers[-1].bias.assign([3.0, -3.0])
+        [history] = kx.fine_tune(
+            model,
+            tiny_data.train,
+            tiny_data.validation,
+            **(TUNE | {"learning_rate": 1e-12, "epochs": 1}),
+            label_smoothing=smoothing,
+            mixing=mixing,
+        )
+        losses[smoothing] = history.history["val_loss"][0]
+    labels = np.concatenate([y for _, y in tiny_data.validation.as_numpy_iterator()])
+    wrong = np.mean(labels)
+    log = np.log1p(np.exp(-6))  # of the class that the bias is for; 6 more for the other
+    assert losses[0.0] == pytest.approx(log + 6 * wrong, rel=1e-4)
+    assert losses[0.4] == pytest.approx(log + 6 * (0.6 * wrong + 0.2), rel=1e-4)
+    assert type(model.loss) is keras.losses.SparseCategoricalCrossentropy
+
+
+@pytest.mark.parametrize(
+    ("make", "smoothing", "message"),
+    [
+        (lambda b: kx.Classifier(b, 2), 1.0, "Received: 1.0"),
+        (lambda b: kx.Regressor(b), 0.1, "one class a picture.*'values'"),
+        (lambda b: kx.Classifier(b, 2, multi_label=True), 0.1, "one class a picture"),
+    ],
+)
+def test_smoothing_that_cannot_be_is_refused(tiny_backbone, tiny_data, make, smoothing, message):
+    with pytest.raises(ValueError, match=message):
+        kx.fine_tune(make(tiny_backbone), tiny_data.train, label_smoothing=smoothing, **TUNE)
+
+
+def test_smoothing_is_left_to_the_loss_that_was_given(tiny_backbone, tiny_data):
+    model = kx.Classifier(tiny_backbone, 2)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(ValueError, match="was not compiled.*Received: 0.1"):
+        kx.fine_tune(model, tiny_data.train, label_smoothing=0.1, **TUNE)
+
+
 def test_weights_of_unknown_classes_are_refused(tiny_backbone, tiny_data):
     model = kx.Classifier(tiny_backbone, ["dark", "bright"])
     with pytest.raises(ValueError, match=r"bright.*\b7\b"):
@@ -62,6 +106,7 @@ def test_pull_holds_the_backbone_near_its_start_and_is_gone_afterwards(
         keras.utils.set_random_seed(0)
         tiny_backbone.set_weights(start)
         model = kx.Classifier(tiny_backbone, 2)
+        model.layers[-1].kernel.assign(np.eye(*model.layers[-1].kernel.shape))
         optimizer = keras.optimizers.SGD()
         kx.fine_tune(
             model,

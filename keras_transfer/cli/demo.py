@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keras_transfer.evaluation.reports import ClassificationReport
 
 # So that all of it takes less than four minutes on two cores.
-FROZEN_EPOCHS, TUNED_EPOCHS = 12, 7
+FROZEN_EPOCHS, TUNED_EPOCHS = 10, 5
 IMAGE_SIZE = (128, 128)
 # From random weights everything is to be learnt, BatchNorm's statistics in few steps, too: with
 # the momentum of the pretrained network they would still be near their start.

@@ -34,7 +34,7 @@ class FeatureExtraction(BlockStrategy):
     """
 
     # Cross-validated on the train half of the bundled pictures: more features than examples.
-    default_learning_rate = 1e-3
+    default_learning_rate = 3e-3
     default_weight_decay = 1.0
 
     def trainable_blocks(self, blocks: Sequence[Block], stage: int = 0) -> list[Block]:

@@ -179,7 +179,7 @@ def test_dataset_of_unknown_length_is_counted(tiny_backbone, tiny_data):
     assert int(unknown.cardinality()) == tf.data.UNKNOWN_CARDINALITY
     model = kx.Classifier(tiny_backbone, 2)
     kx.fine_tune(model, unknown, epochs=2, verbose=0)
-    assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
+    assert float(model.optimizer.learning_rate) == pytest.approx(3e-3)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,8 @@ def fine_tune(
 
     Example:
 
-    >>>     >>> import keras_transfer as kx
+    >>> import numpy as np
+    >>> import keras_transfer as kx
     >>> data = kx.arrays(np.zeros([8, 32, 32, 3], "uint8"), [0, 1] * 4, validation_split=0.25)
     >>> backbone = kx.load_backbone("efficientnet_lite0", input_shape=(32, 32, 3))
     >>> model = kx.Classifier(backbone, data.class_names)

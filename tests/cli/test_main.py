@@ -44,6 +44,7 @@ def fit_arguments(folder, output, epochs):
     return [
         *("fit", folder, "--output", output, "--epochs", epochs, "--image-size", 32),
         *("--strategy", "fine_tuning", "--blocks", 1, "--batch-size", 8, "--dropout", 0.5),
+        *("--learning-rate", 3e-3),
     ]
 
 

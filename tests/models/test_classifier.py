@@ -26,8 +26,10 @@ def test_head_settings_give_the_head(tiny_backbone, options, width):
 
 
 @pytest.mark.parametrize(("pooling", "reduce"), [("avg", np.mean), ("max", np.max)])
-def test_logits_are_a_linear_map_of_pooled_features(tiny_backbone, pooling, reduce):
+def test_logits_are_a_linear_map_of_pooled_features(tiny_backbone, learnt, pooling, reduce):
     model = kx.Classifier(tiny_backbone, 2, pooling=pooling)
+    np.testing.assert_array_equal(model(PIXELS), np.zeros([3, 2]))
+    learnt(model)
     kernel, bias = model.layers[-1].get_weights()
     expected = reduce(tiny_backbone(PIXELS).numpy(), axis=(1, 2)) @ kernel + bias
     np.testing.assert_allclose(model(PIXELS), expected, atol=1e-5)
@@ -64,8 +66,8 @@ def test_outputs_are_float32_under_any_policy(make, policy):
 
 
 @pytest.mark.parametrize("make", [lambda b: kx.Classifier(b, 2, hidden=[4]), kx.Regressor])
-def test_saved_model_loads_in_a_program_without_this_package(tiny_backbone, make, tmp_path):
-    model = make(tiny_backbone)
+def test_saved_model_loads_in_a_program_without_this_package(tiny_backbone, learnt, make, tmp_path):
+    model = learnt(make(tiny_backbone))
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "pixels.npy", PIXELS)
     code = (

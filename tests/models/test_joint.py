@@ -18,11 +18,11 @@ WEIGHTS = {"one": RANDOM.uniform(0, 2, 6), "two": RANDOM.uniform(0, 2, 3)}
 
 
 @pytest.fixture
-def models(tiny_backbone):
+def models(tiny_backbone, learnt):
     """A classifier and a regressor."""
     return {
-        "one": kx.Classifier(tiny_backbone, ["a", "b"]),
-        "two": kx.Regressor(tiny_backbone, 2, hidden=[5]),
+        "one": learnt(kx.Classifier(tiny_backbone, ["a", "b"])),
+        "two": learnt(kx.Regressor(tiny_backbone, 2, hidden=[5])),
     }
 
 

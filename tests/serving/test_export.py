@@ -13,8 +13,8 @@ from keras_transfer.serving.local import LocalModel
 
 
 @pytest.fixture
-def model(tiny_backbone):
-    model = kx.Classifier(tiny_backbone, ["cat", "dog", "emu"])
+def model(tiny_backbone, learnt):
+    model = learnt(kx.Classifier(tiny_backbone, ["cat", "dog", "emu"]))
     model.resize = "stretch"
     return model
 
@@ -111,15 +111,15 @@ def test_loaded_model_needs_its_class_names_again(model, tmp_path):
     assert answer["label"] in "xyz"
 
 
-def test_several_classes_and_numbers_are_exported(tiny_backbone, tmp_path):
+def test_several_classes_and_numbers_are_exported(tiny_backbone, learnt, tmp_path):
     pixels = tf.zeros([2, 32, 32, 3])
-    several = kx.Classifier(tiny_backbone, 3, multi_label=True)
+    several = learnt(kx.Classifier(tiny_backbone, 3, multi_label=True))
     result = signatures(kx.export(several, tmp_path / "several", resize="pad"))["pixels"](
         pixels=pixels
     )
     expected = keras.ops.sigmoid(several(pixels))
     np.testing.assert_allclose(result["probabilities"], expected, atol=1e-6)
-    regressor = kx.Regressor(tiny_backbone, 2)
+    regressor = learnt(kx.Regressor(tiny_backbone, 2))
     result = signatures(kx.export(regressor, tmp_path / "numbers", resize="pad"))["pixels"](
         pixels=pixels
     )

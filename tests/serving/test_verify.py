@@ -14,10 +14,10 @@ from keras_transfer.serving.samples import FILE, as_strings, load_samples, save_
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def exported(tmp_path_factory, learnt):
     backbone = kx.load_backbone("efficientnet_lite0", input_shape=(32, 32, 3))
     folder = tmp_path_factory.mktemp("models")
-    return kx.export(kx.Classifier(backbone, ["cat", "dog"]), folder, resize="stretch")
+    return kx.export(learnt(kx.Classifier(backbone, ["cat", "dog"])), folder, resize="stretch")
 
 
 @pytest.fixture

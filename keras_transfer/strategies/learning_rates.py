@@ -23,7 +23,9 @@ def layerwise(
     """Gives every block of a model a learning rate of its own, within one optimizer.
 
     Lower blocks hold what all pictures share and should move less than upper ones. Apply the
-    strategy, then call this, then compile. `kx.fine_tune(..., layer_decay=0.75)` does all three.
+    strategy, then call this, then compile. `kx.fine_tune(..., layer_decay=0.75)` does all three,
+    and leaves a plain optimizer; a file that is saved with this one needs this package to load, or
+    `compile=False`.
 
     Reference: Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification",
     ACL 2018 (discriminative fine-tuning); Bao et al., "BEiT", ICLR 2022 (layer-wise decay).

@@ -19,8 +19,12 @@ _KNOWN_TO = {
     "stages": ("gradual_unfreezing",),
     "batch_norm": ("fine_tuning", "gradual_unfreezing", "probe_then_tune"),
     "layer_decay": (
-        *("fine_tuning", "gradual_unfreezing", "probe_then_tune", "recipe"),
-        *("normalization", "biases"),
+        "fine_tuning",
+        "gradual_unfreezing",
+        "probe_then_tune",
+        "normalization",
+        "biases",
+        "recipe",
     ),
 }
 _UNSET = {"blocks": None, "stages": None, "batch_norm": "frozen", "layer_decay": None}

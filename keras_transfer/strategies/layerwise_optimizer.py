@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -75,7 +75,6 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
         self.proximal = proximal
         self.in_head = in_head
         self.slots = _Slots()
-        self._head: set[int] = set()
         self._made_for = None if weights is None else [id(weight) for weight in weights]
         # Keras calls these for each weight and offers no public place in between: the inner
         # optimizer keeps doing all the rest, moving averages of the scaled weights included.
@@ -103,15 +102,15 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
             averages = self.inner_optimizer._model_variables_moving_average
             self._model_variables_moving_average = averages
 
-    def pull_towards(self, starts: Mapping[int, np.ndarray]) -> None:
+    def pull_towards(self, values: Sequence[np.ndarray]) -> None:
         """Sets where `proximal` pulls the backbone to.
 
         Args:
-            starts: arrays by the id of each weight; the head is always pulled to zero.
+            values: an array for each weight; the head is always pulled to zero.
         """
-        for (weight, name), slot in self.slots.items():
-            if name == "start" and weight not in self._head:
-                slot.assign(starts[weight])
+        for slot, value, in_head in zip(self._starts, values, self.in_head, strict=True):
+            if not in_head:
+                slot.assign(value)
 
     def apply(self, grads: list[Any], trainable_variables: Any = None) -> None:
         """Updates the weights by their gradients."""
@@ -196,8 +195,6 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
         return slot
 
     def _start(self, index: int, variable: keras.Variable) -> keras.Variable:
-        if self.in_head[index]:
-            self._head.add(id(variable))
         value = lambda *_, **__: keras.ops.convert_to_tensor(variable)  # noqa: E731
         initial = "zeros" if self.in_head[index] else value
         slot = self.add_variable_from_reference(variable, name="start", initializer=initial)

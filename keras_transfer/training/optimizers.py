@@ -12,6 +12,7 @@ import numpy as np
 from keras_transfer.strategies.layerwise_optimizer import LayerwiseOptimizer
 from keras_transfer.strategies.learning_rates import rates_by_depth
 from keras_transfer.strategies.proximal import Proximal
+from keras_transfer.strategies.scalable import check_scalable
 from keras_transfer.strategies.schedules import make_schedule
 from keras_transfer.training.stages import Stage
 
@@ -93,6 +94,9 @@ class OptimizerChain:
         updates: how weights move.
         stages: how many stages there are.
         start: the model's weights when training began, for `kx.Proximal`.
+
+    Raises:
+        ValueError: if the optimizer cannot do this.
     """
 
     def __init__(self, updates: Updates, stages: int, start: Sequence[np.ndarray] | None = None):
@@ -100,6 +104,9 @@ class OptimizerChain:
         self.start_weights = start
         # One stage of equal rates needs nothing but Keras.
         self.plain = stages == 1 and not updates.differ_by_weight()
+        if not self.plain and updates.optimizer is not None:
+            # At once, not after the first stage: later ones take over weights that have an age.
+            check_scalable(like(updates.optimizer, 1.0), ages=[stages - 1])
         self._slots: dict[tuple[int, str], keras.Variable] = {}
         self._ages: dict[int, int] = {}
         self._scale: float | None = None
@@ -127,8 +134,8 @@ class OptimizerChain:
                 slots[weight, name].assign(self._slots[weight, name])
         self._slots = slots
         if self.updates.proximal is not None and self.start_weights is not None:
-            starts = zip(model.weights, self.start_weights, strict=True)
-            self._current.pull_towards({id(weight): value for weight, value in starts})
+            start = dict(zip(map(id, model.weights), self.start_weights, strict=True))
+            self._current.pull_towards([start[id(w)] for w in model.trainable_variables])
         if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) and self._scale:
             model.optimizer.dynamic_scale.assign(self._scale)
 

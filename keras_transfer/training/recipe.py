@@ -31,8 +31,8 @@ def default_recipe(
     """Settings to start from where there is no search: which head, what to train, how long.
 
     By the number of examples a class, after BiT's hyper-rule, which sets steps and mixing by the
-    size of the data set alone. Measured against the alternatives on validation parts of the
-    bundled pictures; `docs/strategies.md` has the figures on its test half.
+    size of the data set alone. Compared with the alternatives on validation parts of the bundled
+    pictures, mostly at 20 a class; `docs/design.md` has the figures.
 
     - The head sees five depths of the backbone: classes that the top does not tell apart are
       often told apart below it. A linear head gains by it at every number of examples.

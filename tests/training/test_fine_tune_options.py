@@ -90,6 +90,16 @@ def test_smoothing_is_left_to_the_loss_that_was_given(tiny_backbone, tiny_data):
         kx.fine_tune(model, tiny_data.train, label_smoothing=0.1, **TUNE)
 
 
+def test_optimizer_of_one_stage_is_refused_before_the_first_of_several(tiny_backbone, tiny_data):
+    model = kx.Classifier(tiny_backbone, 2)
+    before = model.get_weights()
+    options = {**TUNE, "strategy": kx.GradualUnfreezing(2), "optimizer": keras.optimizers.Nadam()}
+    with pytest.raises(ValueError, match="over several stages.*Received: Nadam"):
+        kx.fine_tune(model, tiny_data.train, **options)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_weights_of_unknown_classes_are_refused(tiny_backbone, tiny_data):
     model = kx.Classifier(tiny_backbone, ["dark", "bright"])
     with pytest.raises(ValueError, match=r"bright.*\b7\b"):

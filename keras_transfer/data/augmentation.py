@@ -13,12 +13,13 @@ from keras_transfer.data.random_operations import RandomOperations
 Strength = Literal["none", "light", "standard", "strong"]
 # The mean color of ImageNet, on which most backbones were trained: an erased part says nothing.
 _ERASED = (124, 116, 104)
-_WHITE: dict[str, Any] = {"fill_mode": "constant", "fill_value": 255.0}
-_PIXELS: dict[str, Any] = {"value_range": (0, 255)}
+# float32 under any dtype policy: half precision rounds pixels, by up to one of 255.
+_WHITE: dict[str, Any] = {"fill_mode": "constant", "fill_value": 255.0, "dtype": "float32"}
+_PIXELS: dict[str, Any] = {"value_range": (0, 255), "dtype": "float32"}
 
 
 def augmentation(
-    strength: Strength, image_size: tuple[int, int], *, seed: int | None = None
+    strength: Strength, image_size: tuple[int | None, int | None], *, seed: int | None = None
 ) -> keras.Model:
     """A Keras model that changes pictures at random; pass it to `kx.fine_tune`.
 
@@ -62,7 +63,7 @@ def augmentation(
             f"`kx.multi_scale`. Received: image_size={image_size}."
         )
     return keras.Sequential(
-        [keras.Input((*image_size, 3), name="pixels"), *_layers(strength, seed)],
+        [keras.Input((*image_size, 3), name="pixels", dtype="float32"), *_layers(strength, seed)],
         name=f"augmentation_{strength}",
     )
 
@@ -71,11 +72,11 @@ def _layers(strength: Strength, seed: int | None) -> list[keras.layers.Layer]:
     # A seed for each layer: with one for all, those that are flipped would also be those zoomed in.
     seeds = itertools.repeat(None) if seed is None else itertools.count(seed)
     if strength == "none":
-        return [keras.layers.Identity(name="identity")]
+        return [keras.layers.Identity(name="identity", dtype="float32")]
     if strength == "strong":
         return _strong(seeds)
     layers = [
-        keras.layers.RandomFlip("horizontal", seed=next(seeds), name="flip"),
+        keras.layers.RandomFlip("horizontal", seed=next(seeds), name="flip", dtype="float32"),
         keras.layers.RandomTranslation(0.1, 0.1, **_WHITE, seed=next(seeds), name="translation"),
         keras.layers.RandomZoom(0.1, **_WHITE, seed=next(seeds), name="zoom"),
         keras.layers.RandomRotation(15 / 360, **_WHITE, seed=next(seeds), name="rotation"),
@@ -89,7 +90,7 @@ def _layers(strength: Strength, seed: int | None) -> list[keras.layers.Layer]:
 def _strong(seeds: Iterator[int | None]) -> list[keras.layers.Layer]:
     operations = _operations(seeds)
     return [
-        keras.layers.RandomFlip("horizontal", seed=next(seeds), name="flip"),
+        keras.layers.RandomFlip("horizontal", seed=next(seeds), name="flip", dtype="float32"),
         RandomOperations(operations, seed=next(seeds), name="operations", dtype="float32"),
         keras.layers.RandomErasing(
             # A single number would mean half of it: Keras draws the share of pictures, too.
@@ -98,6 +99,7 @@ def _strong(seeds: Iterator[int | None]) -> list[keras.layers.Layer]:
             fill_value=_ERASED,
             seed=next(seeds),
             name="erasing",
+            dtype="float32",
         ),
     ]
 

@@ -90,3 +90,14 @@ def test_strong_augmentation_survives_saving(tmp_path):
 def test_strong_pictures_need_a_size():
     with pytest.raises(ValueError, match=r"kx.multi_scale.*\(None, None\)"):
         kx.augmentation("strong", (None, None))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("strength", ["none", "light", "standard", "strong"])
+def test_pictures_keep_their_precision_under_any_policy(strength, policy):
+    pictures = np.random.default_rng(0).integers(0, 256, [4, 16, 16, 3]).astype("float32")
+    expected = kx.augmentation(strength, (16, 16), seed=3)(pictures, training=True)
+    keras.config.set_dtype_policy(policy)
+    found = kx.augmentation(strength, (16, 16), seed=3)(pictures, training=True)
+    assert found.dtype == "float32"
+    np.testing.assert_array_equal(found, expected)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterator
 
 import keras
 
-from keras_transfer.models.graph import chunks, side_by_side, tensors
+from keras_transfer.models.graph import chunks, side_by_side
 
 # How keras.applications and this package name the layers of one block, and the block's name.
 _NAMES = tuple(
@@ -37,15 +38,23 @@ class Block:
     Attributes:
         name: str. What its layers' names have in common, or the name of its last layer.
         layers: tuple of keras.layers.Layer, in the order input to output.
+        own: tuple of keras.Variable that belong to the backbone itself and to none of its
+            layers, such as a class token; of the first block alone.
     """
 
     name: str
     layers: tuple[keras.layers.Layer, ...]
+    own: tuple[keras.Variable, ...] = ()
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """All weights, trainable or not."""
+        return [*self.own, *(weight for layer in self.layers for weight in layer.weights)]
 
     @property
     def num_weights(self) -> int:
         """Number of weights (scalars), trainable or not."""
-        return sum(layer.count_params() for layer in self.layers if layer.weights)
+        return sum(math.prod(weight.shape) for weight in self.weights)
 
 
 def split_into_blocks(backbone: keras.Model) -> list[Block]:
@@ -66,7 +75,7 @@ def split_into_blocks(backbone: keras.Model) -> list[Block]:
 
     Returns:
         A list of `Block`, each with weights, together all layers with weights. Empty for a model
-        without weights.
+        without layers that have any.
 
     Example:
 
@@ -88,62 +97,12 @@ def split_into_blocks(backbone: keras.Model) -> list[Block]:
         else:
             blocks.append((name, waiting + layers))
             waiting = []
-    return [Block(name, tuple(layers)) for name, layers in blocks]
-
-
-def split_off_head(model: keras.Model) -> tuple[list[Block], tuple[keras.layers.Layer, ...]]:
-    """The blocks of a model's backbone, and the layers of its head.
-
-    The backbone is `model.backbone`, or the nested model with most weights. In a flat model the
-    head is what follows the last feature map (or, where no feature map is to be seen, the last
-    layer with weights).
-
-    Args:
-        model: keras.Model.
-
-    Returns:
-        A list of `Block`, and a tuple of layers in the order input to output.
-
-    Raises:
-        ValueError: if the model is one that trains another, such as `kx.Distillation`.
-    """
-    check_not_wrapper(model)
-    backbone = backbone_of(model)
-    if backbone is not None:
-        return split_into_blocks(backbone), tuple(x for x in model.layers if x is not backbone)
-    head = _flat_head(model.layers)
-    ids = {id(layer) for layer in head}
-    blocks = [
-        Block(block.name, tuple(layer for layer in block.layers if id(layer) not in ids))
-        for block in split_into_blocks(model)
+    of_layers = {id(weight) for layer in backbone.layers for weight in layer.weights}
+    own = tuple(weight for weight in backbone.weights if id(weight) not in of_layers)
+    return [
+        Block(name, tuple(layers), own if number == 0 else ())
+        for number, (name, layers) in enumerate(blocks)
     ]
-    return [block for block in blocks if block.num_weights], head
-
-
-def backbone_of(model: keras.Model) -> keras.Model | None:
-    """The nested model that is the backbone, or None for a flat model.
-
-    That with most weights, unless the model says, as KerasHub's do and `kx.JointModel`.
-    """
-    named = getattr(model, "backbone", None)
-    if any(layer is named for layer in model.layers):
-        return named
-    nested = [layer for layer in model.layers if isinstance(layer, keras.Model) and layer.weights]
-    return max(nested, key=lambda inner: inner.count_params(), default=None)
-
-
-def check_not_wrapper(model: keras.Model) -> None:
-    """Refuses a model that trains another, and would have that for its backbone.
-
-    Raises:
-        ValueError: if the model says by an attribute `trains` that it is one.
-    """
-    if hasattr(model, "trains"):
-        raise ValueError(
-            f"Expected the model that is trained: apply strategies to `.{model.trains}` of "
-            f"{type(model).__name__}, then compile and fit the latter; kx.fine_tune takes the "
-            f"former alone. Received: {model.name!r}."
-        )
 
 
 def flatten(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
@@ -156,24 +115,15 @@ def is_normalization(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, _NORMALIZATION)
 
 
-def _flat_head(layers: list[keras.layers.Layer]) -> tuple[keras.layers.Layer, ...]:
-    start = 0
-    for index, layer in enumerate(layers):
-        # A layer of a subclassed model has no symbolic output.
-        output = getattr(layer, "output", None)
-        if output is not None and len(tensors(output)[0].shape) >= 3:
-            start = index + 1
-    if start == 0:
-        start = max((i for i, layer in enumerate(layers) if layer.weights), default=0)
-    return tuple(layers[start:])
-
-
 def _merged(backbones: list[keras.Model]) -> list[Block]:
     placed = []
     for backbone in backbones:
         blocks = split_into_blocks(backbone)
         placed += [
-            ((place + 1) / len(blocks), Block(f"{backbone.name}/{block.name}", block.layers))
+            (
+                (place + 1) / len(blocks),
+                dataclasses.replace(block, name=f"{backbone.name}/{block.name}"),
+            )
             for place, block in enumerate(blocks)
         ]
     return [block for _, block in sorted(placed, key=lambda pair: pair[0])]

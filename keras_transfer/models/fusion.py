@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import keras
 import numpy as np
 
-from keras_transfer.models.blocks import backbone_of
+from keras_transfer.models.backbone_and_head import backbone_of
 from keras_transfer.models.features import feature_names
 from keras_transfer.models.heads import Pooling, pool
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 
@@ -38,6 +39,39 @@ def side_by_side(model: keras.Model) -> list[keras.Model]:
         return []
     together = sum(len(layer.outputs) for layer in inner)
     return inner if len(model.outputs) == together else []
+
+
+def upstream(
+    model: keras.Model, nested: Sequence[keras.Model]
+) -> tuple[dict[int, set[int]], set[int]]:
+    """Which nested models of a graph feed each of them, and whose outputs are the model's own.
+
+    Args:
+        model: functional or sequential.
+        nested: some of its layers.
+
+    Returns:
+        A dict from the id of each nested model to the ids of those before it, and a set of ids.
+    """
+    ids = {id(inner) for inner in nested}
+    before: dict[int, set[int]] = {}  # of each tensor
+    above: dict[int, set[int]] = {inner: set() for inner in ids}
+    makers: dict[int, int] = {}
+
+    def call(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
+        outputs = layer(*args, **kwargs)
+        given = {x for t in tensors((args, kwargs)) for x in before.get(id(t), ())}
+        for tensor in tensors(outputs):
+            before[id(tensor)] = given | ({id(layer)} & ids)
+            makers[id(tensor)] = id(layer)
+        if id(layer) in ids:
+            above[id(layer)] |= given
+        return outputs
+
+    # Keras's public way through a graph: nothing is copied.
+    graph = keras.Model(model.inputs, model.outputs)
+    same = keras.models.clone_model(graph, clone_function=lambda layer: layer, call_function=call)
+    return above, {makers[id(t)] for t in same.outputs if id(t) in makers} & ids
 
 
 def _is_graph(model: keras.Model) -> bool:

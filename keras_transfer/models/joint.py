@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import keras
 
-from keras_transfer.models.blocks import backbone_of
+from keras_transfer.models.backbone_and_head import backbone_of
 from keras_transfer.models.one_pass import head_of, one_pass
 from keras_transfer.models.tasks import REGRESSION
 

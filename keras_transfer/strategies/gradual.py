@@ -28,7 +28,8 @@ class GradualUnfreezing(BlockStrategy):
         stages: int, at least 1: the blocks are divided evenly into so many groups. Or the
             groups themselves, a list of lists of block names in the order in which they unfreeze;
             blocks in none of them stay frozen.
-        order: "top_down" unfreezes the last blocks first, "bottom_up" the first ones.
+        order: "top_down" unfreezes the last blocks first, "bottom_up" the first ones. Groups that
+            are named have the order in which they are given.
         batch_norm: "frozen" or "trainable"; see `Strategy`.
 
     Raises:

@@ -34,7 +34,8 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
         ages: ints, for each trainable weight how many updates it had had before this optimizer
             took over, so that Adam corrects each moment estimate by its own age; None for 0.
         proximal: `kx.Proximal`, a step towards the start after every update; None for none.
-        in_head: bools, which weights belong to the head; needed for `proximal`.
+        in_head: bools, which weights belong to the head, or None for one that is not pulled;
+            needed for `proximal`.
         weights: list of keras.Variable that the rates are for, to be compared with those that are
             trained; None to compare their number alone.
         name: str.
@@ -62,7 +63,7 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
         *,
         ages: Sequence[int] | None = None,
         proximal: Proximal | None = None,
-        in_head: Sequence[bool] = (),
+        in_head: Sequence[bool | None] = (),
         weights: Sequence[keras.Variable] | None = None,
         name: str | None = None,
     ):
@@ -171,13 +172,14 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
         self._decay(variable, learning_rate)
         with self._aged(index):
             self._inner_update(gradient, variable, learning_rate)
-        if rate == 1 and self.proximal is None:
+        in_head = self.in_head[index] if self.proximal else None
+        if rate == 1 and in_head is None:
             return
         after = before + rate * (variable - before)
-        if self.proximal is not None:
+        if self.proximal is not None and in_head is not None:
             start = keras.ops.convert_to_tensor(self._starts[index])
             step = keras.ops.cast(rate * learning_rate, variable.dtype)
-            after = self.proximal(after, start, step, self.in_head[index])
+            after = self.proximal(after, start, step, in_head)
         variable.assign(after)
 
     def _decay(self, variable: Any, learning_rate: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from keras_transfer.models.blocks import split_off_head
+from keras_transfer.models.backbone_and_head import split_off_head, weights_of_loss
 from keras_transfer.models.naming import check_names
 from keras_transfer.strategies.layerwise_optimizer import LayerwiseOptimizer
 from keras_transfer.strategies.proximal import Proximal
@@ -65,18 +65,21 @@ def layerwise(
 
 def rates_by_depth(
     model: keras.Model, layer_decay: float, block_rates: Mapping[str, float]
-) -> tuple[list[float], list[bool]]:
-    """For each weight that is trained the factor of its learning rate, and if the head has it."""
+) -> tuple[list[float], list[bool | None]]:
+    """For each weight that is trained the factor of its learning rate, and if the head has it.
+
+    None for a weight of the loss, which is neither of the head nor of the backbone.
+    """
     blocks, _ = split_off_head(model)
     factors = block_factors([block.name for block in blocks], layer_decay, block_rates)
-    block_of = {
-        id(weight): block.name
-        for block in blocks
-        for layer in block.layers
-        for weight in layer.weights
-    }
-    names = [block_of.get(id(weight), "head") for weight in model.trainable_variables]
-    return [factors[name] for name in names], [name == "head" for name in names]
+    block_of = {id(weight): block.name for block in blocks for weight in block.weights}
+    trained, of_loss = model.trainable_variables, weights_of_loss(model)
+    names = [block_of.get(id(weight), "head") for weight in trained]
+    in_head = [
+        None if id(weight) in of_loss else name == "head"
+        for weight, name in zip(trained, names, strict=True)
+    ]
+    return [factors[name] for name in names], in_head
 
 
 def block_factors(

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_transfer.models.blocks import split_off_head
+from keras_transfer.models.backbone_and_head import split_off_head, weights_of_loss
 
 
 class WeightRegularizer(abc.ABC):
@@ -200,10 +200,8 @@ class _Pull(keras.regularizers.Regularizer):
 def _split_weights(model: keras.Model) -> tuple[list[keras.Variable], list[keras.Variable]]:
     """Frozen ones too, as they may be trained in a later stage: Keras asks the trainable ones."""
     blocks, _ = split_off_head(model)
-    weights = (weight for block in blocks for layer in block.layers for weight in layer.weights)
-    backbone = {id(weight) for weight in weights}
-    # Those of a `JointModel` weigh its losses: a pull to zero would be a pull to equal weights.
-    of_loss = {id(weight) for weight in getattr(model, "log_variances", {}).values()}
+    backbone = {id(weight) for block in blocks for weight in block.weights}
+    of_loss = weights_of_loss(model)
     floating = [
         weight
         for weight in model.weights

@@ -52,7 +52,9 @@ def check_scalable(optimizer: Any, ages: Sequence[int] | None) -> None:
         )
 
 
-def check_rates(rates: Sequence[float], proximal: Proximal | None, in_head: Sequence[bool]) -> None:
+def check_rates(
+    rates: Sequence[float], proximal: Proximal | None, in_head: Sequence[bool | None]
+) -> None:
     """Refuses rates and settings of `kx.LayerwiseOptimizer` that do not fit together.
 
     Raises:

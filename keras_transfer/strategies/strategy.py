@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import keras
 
-from keras_transfer.models.blocks import Block, flatten, split_off_head
+from keras_transfer.models.backbone_and_head import split_off_head
+from keras_transfer.models.blocks import Block, flatten
 
 BatchNorm = Literal["frozen", "trainable"]
 
@@ -145,6 +146,8 @@ class BlockStrategy(Strategy):
                 layer.trainable = block in chosen
                 if self.batch_norm == "frozen":
                     freeze_batch_norm(layer)
+            for weight in block.own:
+                weight.trainable = block in chosen
         check_something_trains(self, model)
 
 

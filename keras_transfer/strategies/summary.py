@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import keras
 
-from keras_transfer.models.blocks import Block, flatten, split_off_head
+from keras_transfer.models.backbone_and_head import split_off_head
+from keras_transfer.models.blocks import Block, flatten
 from keras_transfer.strategies.strategy import Strategy, unfreeze
 
 
@@ -36,7 +37,8 @@ def print_summary(strategy: Strategy, model: keras.Model) -> None:
 
 def _trained(block: Block) -> dict[int, int]:
     """The size of each weight of the block that is trained."""
-    weights = [w for layer in block.layers for w in layer.trainable_variables]
+    layers = [w for layer in block.layers for w in layer.trainable_variables]
+    weights = [*(weight for weight in block.own if weight.trainable), *layers]
     return {id(weight): math.prod(weight.shape) for weight in weights}
 
 

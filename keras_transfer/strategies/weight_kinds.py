@@ -6,7 +6,8 @@ from typing import Any
 
 import keras
 
-from keras_transfer.models.blocks import flatten, is_normalization, split_off_head
+from keras_transfer.models.backbone_and_head import split_off_head
+from keras_transfer.models.blocks import flatten, is_normalization
 from keras_transfer.strategies.strategy import (
     Strategy,
     check_stage,
@@ -46,6 +47,7 @@ class NormalizationTuning(Strategy):
         check_stage(self, stage)
         unfreeze(model)
         layers = _layers(model)
+        _freeze_own(model)
         kept = {id(w) for x in layers if is_normalization(x) for w in x.trainable_variables}
         for layer in layers:
             _keep(layer, kept)
@@ -95,6 +97,7 @@ class BiasTuning(Strategy):
         check_stage(self, stage)
         unfreeze(model)
         layers = _layers(model)
+        _freeze_own(model)
         for layer in layers:
             freeze_batch_norm(layer)
         weights = [weight for layer in layers for weight in layer.trainable_variables]
@@ -120,6 +123,12 @@ def _keep(layer: keras.layers.Layer, kept: set[int]) -> None:
         layer.trainable = False
     for weight in weights:
         weight.trainable = id(weight) in kept
+
+
+def _freeze_own(model: keras.Model) -> None:
+    """Freezes what belongs to the backbone itself, such as a class token."""
+    for weight in (weight for block in split_off_head(model)[0] for weight in block.own):
+        weight.trainable = False
 
 
 def _layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -12,38 +12,10 @@ import keras
 import numpy as np
 
 from keras_transfer._atomic import publish, staging_folder
+from keras_transfer.training.early_stopping import EarlyStopping
 
 # Arrays in NumPy's format: HDF5 answers a full disk with a crash.
 _VARIABLES, _BEST, _STATE, _START = "variables.npz", "best.npz", "state.json", "start"
-
-
-class EarlyStopping(keras.callbacks.EarlyStopping):
-    """Keras's early stopping on the validation loss, able to go on from a checkpoint.
-
-    Args:
-        patience: int. Epochs without a lower validation loss before training stops; the weights
-            of the best epoch are restored at the end.
-    """
-
-    def __init__(self, patience: int):
-        super().__init__("val_loss", mode="min", patience=patience, restore_best_weights=True)
-        self._resumed: dict[str, Any] = {}
-
-    def state(self) -> dict[str, Any]:
-        """What has to be kept besides the best weights."""
-        best = None if self.best is None else float(self.best)
-        return {"best": best, "best_epoch": self.best_epoch, "wait": self.wait}
-
-    def resume(self, state: dict[str, Any], best_weights: list[np.ndarray]) -> None:
-        """Takes up the state at the next start of training."""
-        self._resumed = {**state, "best_weights": best_weights}
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Keras forgets everything here."""
-        super().on_train_begin(logs)
-        for name, value in self._resumed.items():
-            setattr(self, name, value)
-        self._resumed = {}
 
 
 @dataclasses.dataclass
@@ -56,6 +28,7 @@ class Progress:
         histories: logs of the epochs, for each stage so far.
         updates: how many the optimizer has made, for each stage so far.
         stopped: whether early stopping has ended this stage.
+        ended: whether this stage's `fit` has come to its end, callbacks included.
     """
 
     stage: int = 0
@@ -63,6 +36,7 @@ class Progress:
     histories: list[dict[str, list[float]]] = dataclasses.field(default_factory=lambda: [{}])
     updates: list[int] = dataclasses.field(default_factory=lambda: [0])
     stopped: bool = False
+    ended: bool = False
 
     def next_stage(self) -> Progress:
         """At the start of the next stage."""
@@ -115,7 +89,8 @@ class Checkpoints(keras.callbacks.Callback):
         Args:
             model: compiled, its optimizer built.
             progress: how far training has come; kept up to date from here on.
-            done: whether the stage was finished; then the best weights are loaded.
+            done: whether the stage was finished; then its end is made up for if it was killed in
+                between.
         """
         found, self.progress = progress is self.progress, progress
         if not (found and progress.epochs):
@@ -123,6 +98,8 @@ class Checkpoints(keras.callbacks.Callback):
         values = _load_arrays(self._newest / _VARIABLES)
         for variable, value in zip(_variables(model), values, strict=True):
             variable.assign(value)
+        if progress.ended:
+            return
         if done:  # as `fit` does at its end
             model.optimizer.finalize_variable_values(model.trainable_variables)
         if self.early_stopping and (self._newest / _BEST).is_file():
@@ -133,16 +110,24 @@ class Checkpoints(keras.callbacks.Callback):
                 self.early_stopping.resume(self._early_stopping_state, weights)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes the state of this epoch, then removes those before it."""
+        """Writes the state of this epoch."""
         progress, history = self.progress, self.progress.histories[-1]
         progress.epochs = epoch + 1
         progress.updates[-1] = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
         progress.stopped = bool(self.model.stop_training)
         for name, value in (logs or {}).items():
             history[name] = [*history.get(name, []), float(value)]
-        older = list(self.folder.glob("epoch-*"))
         # By stage and epoch: a stage may have stopped early.
-        name = f"epoch-{progress.stage:03d}-{progress.epochs:05d}"
+        self._publish(f"epoch-{progress.stage:03d}-{progress.epochs:05d}")
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Once more: other callbacks may have put back the best weights, or averaged ones."""
+        self.progress.ended = True
+        self._publish(f"epoch-{self.progress.stage:03d}-{self.progress.epochs:05d}-ended")
+
+    def _publish(self, name: str) -> None:
+        """Writes a checkpoint, then removes those before it."""
+        older = list(self.folder.glob("epoch-*"))
         try:
             with staging_folder(self.folder) as staging:
                 self._write(staging)

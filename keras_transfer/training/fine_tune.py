@@ -12,15 +12,16 @@ import tensorflow as tf
 
 from keras_transfer.data.length import counted
 from keras_transfer.data.mixing import Mixing
-from keras_transfer.models.blocks import check_not_wrapper
+from keras_transfer.models.backbone_and_head import check_not_wrapper
 from keras_transfer.models.classifier import note_resize
 from keras_transfer.strategies.freezing import FeatureExtraction
 from keras_transfer.strategies.proximal import Proximal
 from keras_transfer.strategies.regularizers import WeightRegularizer
 from keras_transfer.strategies.strategy import Strategy
-from keras_transfer.training.checkpoints import Checkpoints, EarlyStopping
+from keras_transfer.training.checkpoints import Checkpoints
 from keras_transfer.training.class_weights import ClassWeight, class_weights
 from keras_transfer.training.compiling import compile_for_use, compile_options
+from keras_transfer.training.early_stopping import EarlyStopping
 from keras_transfer.training.identity import described
 from keras_transfer.training.inputs import categorical, prepared
 from keras_transfer.training.loop import StageLoop
@@ -53,7 +54,7 @@ def fine_tune(
     validation_data: tf.data.Dataset | None = None,
     *,
     strategy: Strategy | None = None,
-    epochs: int = 10,
+    epochs: int | None = None,
     learning_rate: float | None = None,
     layer_decay: float = 1.0,
     block_rates: Mapping[str, float] | None = None,
@@ -84,8 +85,9 @@ def fine_tune(
         validation_data: tf.data.Dataset of the same, or None.
         strategy: a `kx.Strategy`. Defaults to `kx.FeatureExtraction()`.
         epochs: int, at least 1. For all stages together that have no number of their own, divided
-            evenly.
-        learning_rate: float, the peak of the schedule. Defaults to the strategy's own.
+            evenly. Defaults to 10.
+        learning_rate: float, the peak of the schedule. Defaults to that of `optimizer`, else to
+            the strategy's own.
         layer_decay: float above 0 up to 1. Each block's learning rate is this share of that of the
             block above it; see `kx.layerwise`.
         block_rates: dict from names of blocks, or "head", to factors of the learning rate.
@@ -93,7 +95,7 @@ def fine_tune(
             such as `ReduceLROnPlateau` can change), or a function from the peak and the number
             of steps of a stage to a Keras schedule or a float.
         optimizer: keras.optimizers.Optimizer whose class and settings to take instead of AdamW,
-            the weights that it does not decay included; its learning rate is replaced.
+            the weights that it does not decay included.
         regularizer: `kx.L2SP`, `kx.L2` or `kx.Proximal`: a pull towards the weights that the model
             has now, or towards zero.
         augmentation: keras.Model that changes training pictures, such as `kx.augmentation(...)`.
@@ -113,7 +115,9 @@ def fine_tune(
             to train anew, also with other data: of the data only shapes and the number of
             batches are compared. What callbacks have changed (the rate, logs, the end of training)
             is kept, their own counts are not.
-        callbacks: further Keras callbacks.
+        callbacks: further Keras callbacks. Each stage is a `fit` of its own, whose epochs count
+            from 0 (`keras.callbacks.CSVLogger` wants `append=True`). One that ends a stage at a
+            loss that is no number, such as `TerminateOnNaN`, ends them all.
         verbose: as in `keras.Model.fit`.
 
     Returns:
@@ -123,6 +127,7 @@ def fine_tune(
         ValueError: if a setting is out of range, the model has not the blocks that the strategy
             asks for, the data is infinite or its labels are out of range, the loss cannot be told
             from the model, or the checkpoints are of another training.
+        TypeError: if `train` is no dataset or `strategy` no object of a strategy.
 
     Example:
 
@@ -136,14 +141,19 @@ def fine_tune(
     ['accuracy', 'loss', 'val_accuracy', 'val_loss']
     """
     check_not_wrapper(model)
-    strategy = strategy or FeatureExtraction()
+    strategy = FeatureExtraction() if strategy is None else strategy
+    _check_types(strategy, train)
     note_resize(model, train)
     train = counted(train)
     identity = {name: value for name, value in locals().items() if name in _IDENTITY}
     _check_early_stopping(early_stopping, validation_data)
-    stages = plan_stages(strategy, epochs, learning_rate)
+    _check_one_output(model, augmentation, mixing, class_weight, label_smoothing)
     proximal = regularizer if isinstance(regularizer, Proximal) else None
     updates = Updates(optimizer, schedule, layer_decay, block_rates or {}, proximal)
+    own_rate = updates.learning_rate() if learning_rate is None else None
+    stages = plan_stages(strategy, epochs, learning_rate, own_rate)
+    for stage in stages:
+        stage.batches(train)  # tells now, not after hours, that it cannot be done
     weights = class_weights(model, train, class_weight)
     stopping = None if early_stopping is None else EarlyStopping(early_stopping)
     if mixing is not None and validation_data is not None:
@@ -175,6 +185,30 @@ def fine_tune(
     with model.distribute_strategy.scope():
         compile_for_use(model, updates.plain_optimizer(stages[-1]))
     return histories
+
+
+def _check_types(strategy: Strategy, train: tf.data.Dataset) -> None:
+    if not isinstance(strategy, Strategy):
+        raise TypeError(
+            f"Expected `strategy` to be an object such as kx.FineTuning(). Received: {strategy!r}."
+        )
+    if not isinstance(train, tf.data.Dataset):
+        raise TypeError(
+            "Expected `train` to be a tf.data.Dataset of batches (pictures, labels), such as "
+            f"kx.arrays(x, y).train. Received: {type(train).__name__}."
+        )
+
+
+def _check_one_output(model: keras.Model, *for_one: Any) -> None:
+    if not isinstance(getattr(model, "output", None), dict):
+        return
+    if not model.compiled or any(option is not None and option != 0 for option in for_one):
+        raise ValueError(
+            "Expected a model of several tasks to be compiled with a loss for each, without "
+            "`augmentation`, `mixing`, `class_weight` and `label_smoothing`: do these to the data "
+            f"and in the losses of the tasks. Received: model {model.name!r} with outputs "
+            f"{sorted(model.output)}."
+        )
 
 
 def _check_early_stopping(early_stopping: int | None, validation_data: Any) -> None:

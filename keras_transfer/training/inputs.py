@@ -44,7 +44,7 @@ def prepared(
             labels = _in_range(labels, classes)
         if weights is not None:
             of_examples = weights_of_examples(labels, weights)
-            given = (of_examples * tf.reshape(given[0], [-1]) if given else of_examples,)
+            given = (of_examples * _vector(given[0]) if given else of_examples,)
         if augmentation is not None:
             pictures = augmentation(pictures, training=True)
         if layers is not None:
@@ -114,6 +114,11 @@ def _takes_ints(part: Any) -> bool:
     names = [part] if isinstance(part, str) else [kind.__name__ for kind in kinds]
     squeezed = [name.lower().replace("_", "") for name in names]
     return any("sparse" in n or n == "categoricalgeneralizedcrossentropy" for n in squeezed)
+
+
+def _vector(weights: tf.Tensor) -> tf.Tensor:
+    """Weights of examples, float32 `(batch,)`: NumPy's are float64."""
+    return tf.cast(tf.reshape(weights, [-1]), tf.float32)
 
 
 def _in_range(labels: tf.Tensor, classes: int) -> tf.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ class StageLoop:
         compile_options: what `keras.Model.compile` gets besides the optimizer.
         keeping: the checkpoints to go on from and to write, or None.
         fit_options: what `keras.Model.fit` gets besides data and epochs.
+        steps: how many batches an epoch has, by the size of batches that a part asks for.
     """
 
     model: keras.Model
@@ -36,6 +38,7 @@ class StageLoop:
     compile_options: dict[str, Any]
     keeping: Checkpoints | None
     fit_options: dict[str, Any]
+    steps: dict[int | None, int] = dataclasses.field(default_factory=dict)
 
     def run(self, stages: Sequence[Stage]) -> list[keras.callbacks.History]:
         """Trains what is left of the stages; one history each, what was done before included."""
@@ -48,6 +51,8 @@ class StageLoop:
             histories.append(self._train(number, stages, progress))
             updates = keras.ops.convert_to_numpy(self.model.optimizer.iterations)
             self.chain.finish(self.model, int(updates))
+            if self._diverged(progress, histories[-1]):
+                break
             progress = progress.next_stage()
         return histories
 
@@ -56,7 +61,7 @@ class StageLoop:
     ) -> keras.callbacks.History:
         stage = stages[number]
         data = stage.batches(self.train)
-        steps = count_steps(data)
+        steps = self._count(stage, data)
         stage.apply(self.model)
         with self.model.distribute_strategy.scope():
             optimizer = self.chain.start(self.model, stage, stage.epochs * steps)
@@ -81,6 +86,18 @@ class StageLoop:
             **self.fit_options,
         )
         return _joined(before, history)
+
+    def _count(self, stage: Stage, data: tf.data.Dataset) -> int:
+        """Batches an epoch; where that takes a pass over the data, one for each batch size."""
+        size = stage.part.batch_size
+        if size not in self.steps:
+            self.steps[size] = count_steps(data)
+        return self.steps[size]
+
+    def _diverged(self, progress: Progress, history: keras.callbacks.History) -> bool:
+        """Whether a callback has ended the stage at a loss that is no number."""
+        stopped = self.model.stop_training or progress.stopped
+        return stopped and not math.isfinite(history.history.get("loss", [0.0])[-1])
 
     def _say(self, number: int, stages: Sequence[Stage], progress: Progress) -> None:
         stage = stages[number]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,6 +71,23 @@ class Updates:
                 "without loss scaling and rates by depth: the dtype policy and `layer_decay` bring "
                 f"them. Received: {self.optimizer!r}."
             )
+
+    def learning_rate(self) -> float | None:
+        """That of the optimizer that is given.
+
+        Raises:
+            ValueError: if it is a schedule.
+        """
+        if self.optimizer is None:
+            return None
+        rate = self.optimizer.get_config()["learning_rate"]
+        if not isinstance(rate, numbers.Real):
+            raise ValueError(
+                "Expected an optimizer whose learning rate is a number, or `learning_rate` beside "
+                "it; how it moves is `schedule`, as each stage has its own length. Received: "
+                f"{rate!r}."
+            )
+        return float(rate)
 
     def differ_by_weight(self) -> bool:
         """Whether a plain Keras optimizer cannot do them."""

@@ -11,6 +11,8 @@ import tensorflow as tf
 from keras_transfer.strategies.strategy import Part, Strategy
 from keras_transfer.training.checkpoints import Progress
 
+DEFAULT_EPOCHS = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
@@ -38,28 +40,48 @@ class Stage:
         return progress.stopped or progress.epochs >= self.epochs
 
     def batches(self, train: tf.data.Dataset) -> tf.data.Dataset:
-        """The dataset in batches of the part's size."""
+        """The dataset in batches of the part's size.
+
+        Raises:
+            ValueError: if it cannot be divided anew.
+        """
         size = self.part.batch_size
-        return train if size is None else train.rebatch(size)
+        if size is None:
+            return train
+        pictures = train.element_spec[0]
+        shape = getattr(pictures, "shape", None)  # none of a dict of pictures
+        if shape is None or (shape.rank is not None and None in shape[1:]):
+            raise ValueError(
+                "Expected pictures of one fixed size where a part has its own `batch_size`: "
+                "neither those of `kx.multi_scale` nor of `kx.joint_data` can be put into other "
+                f"batches. Received: batch_size={size} with {pictures}."
+            )
+        return train.rebatch(size)
 
     def apply(self, model: keras.Model) -> None:
         """Sets the `trainable` flags."""
         self.strategy.apply(model, self.number)
 
 
-def plan_stages(strategy: Strategy, epochs: int, learning_rate: float | None) -> list[Stage]:
+def plan_stages(
+    strategy: Strategy,
+    epochs: int | None,
+    learning_rate: float | None,
+    default_rate: float | None = None,
+) -> list[Stage]:
     """Divides epochs among the stages of a strategy and settles their learning rates.
 
     Args:
         strategy: kx.Strategy.
-        epochs: for all stages together whose part has no number of its own.
-        learning_rate: for all parts without one of their own; None for the strategies' defaults.
+        epochs: for all stages together whose part has no number of its own; None for 10.
+        learning_rate: for all parts without one of their own.
+        default_rate: likewise where `learning_rate` is None; None for the strategies' defaults.
 
     Raises:
-        ValueError: if there are fewer epochs than stages that share them, or a learning rate is
-            not above 0.
+        ValueError: if there are fewer epochs than stages that share them, a learning rate is not
+            above 0, or all parts have their own of what is given here.
     """
-    if epochs < 1:
+    if epochs is not None and epochs < 1:
         raise ValueError(f"Expected `epochs` to be at least 1. Received: epochs={epochs}.")
     if learning_rate is not None and not (
         isinstance(learning_rate, numbers.Real) and learning_rate > 0
@@ -69,6 +91,13 @@ def plan_stages(strategy: Strategy, epochs: int, learning_rate: float | None) ->
             f"Received: {learning_rate!r}."
         )
     parts = strategy.parts()
+    for name, given in (("epochs", epochs), ("learning_rate", learning_rate)):
+        if given is not None and all(getattr(part, name) is not None for part in parts):
+            raise ValueError(
+                f"Expected no `{name}` where every part of the strategy has its own. Received: "
+                f"{name}={given} with {strategy!r}."
+            )
+    epochs = DEFAULT_EPOCHS if epochs is None else epochs
     sharing = sum(part.strategy.num_stages for part in parts if part.epochs is None)
     if epochs < sharing:
         raise ValueError(
@@ -79,7 +108,8 @@ def plan_stages(strategy: Strategy, epochs: int, learning_rate: float | None) ->
     for part in parts:
         count = part.strategy.num_stages
         own = shares if part.epochs is None else iter(_divided(part.epochs, count))
-        rate = part.learning_rate or learning_rate or part.strategy.default_learning_rate
+        rate = part.learning_rate or learning_rate or default_rate
+        rate = rate or part.strategy.default_learning_rate
         stages += [Stage(part, number, next(own), rate) for number in range(count)]
     return stages
 

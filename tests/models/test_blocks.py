@@ -2,7 +2,6 @@ import keras
 import pytest
 
 import keras_transfer as kx
-from keras_transfer.models.blocks import split_off_head
 
 # handle, number of blocks, first and last names: read off the networks' papers and listings
 NETWORKS = [
@@ -53,34 +52,37 @@ def test_model_without_weights_has_no_blocks():
     assert kx.split_into_blocks(keras.Sequential([keras.Input((2,)), keras.layers.ReLU()])) == []
 
 
-def test_head_of_a_nested_model_is_what_is_outside_the_backbone(tiny_backbone):
-    blocks, head = split_off_head(kx.Classifier(tiny_backbone, 2, dropout=0.1))
-    assert blocks == kx.split_into_blocks(tiny_backbone)
-    assert [layer.name for layer in head] == ["pixels", "average_pooling", "dropout", "logits"]
+class WithToken(keras.Model):
+    """A weight of its own, as transformers have for their classes and positions."""
+
+    def __init__(self):
+        super().__init__(name="with_token")
+        self.token = self.add_weight(shape=(4,), name="token")
+        self.one, self.two = keras.layers.Dense(4, name="one"), keras.layers.Dense(4, name="two")
+
+    def call(self, x):
+        return self.two(self.one(x + self.token))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
 
-def test_head_of_a_flat_model_follows_the_last_feature_map(tiny_backbone):
-    x = keras.layers.GlobalAveragePooling2D(name="pooling")(tiny_backbone.output)
-    model = keras.Model(tiny_backbone.input, keras.layers.Dense(2, name="outputs")(x))
-    blocks, head = split_off_head(model)
-    assert [layer.name for layer in head] == ["pooling", "outputs"]
-    assert [block.num_weights for block in blocks] == [
-        block.num_weights for block in kx.split_into_blocks(tiny_backbone)
-    ]
-
-
-def test_head_of_a_subclassed_model_is_its_last_layer_with_weights():
-    class Mine(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.features = keras.layers.Dense(3)
-            self.classes = keras.layers.Dense(2)
-
-        def call(self, x):
-            return self.classes(self.features(x))
-
-    model = Mine()
-    model(keras.ops.zeros([1, 4]))
+def test_weights_of_the_backbone_itself_are_of_its_first_block():
+    inputs = keras.Input((4,))
+    backbone = WithToken()
+    model = keras.Model(inputs, keras.layers.Dense(2)(backbone(inputs)))
+    first, second = kx.split_into_blocks(backbone)
+    assert (first.own, second.own) == ((backbone.token,), ())
+    assert first.num_weights == second.num_weights + 4
     kx.FeatureExtraction().apply(model)
-    assert not model.features.trainable
-    assert model.classes.trainable
+    assert backbone.trainable_variables == []
+    kx.FineTuning(1).apply(model)
+    assert not backbone.token.trainable
+    kx.FineTuning(2).apply(model)
+    assert backbone.token.trainable
+    kx.BiasTuning().apply(model)
+    assert [weight.name for weight in backbone.trainable_variables] == ["bias", "bias"]
+    kx.FineTuning().apply(model)
+    optimizer = kx.layerwise(keras.optimizers.SGD(), model, layer_decay=0.5)
+    rates = dict(zip((w.path for w in model.trainable_variables), optimizer.rates, strict=True))
+    assert rates[backbone.token.path] == 0.25

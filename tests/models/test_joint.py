@@ -121,6 +121,20 @@ def test_three_tasks_share_a_backbone_and_learn(models, tiny_backbone):
     assert all(logs[f"{task}_loss"][-1] < logs[f"{task}_loss"][0] for task in models)
 
 
+def test_proximal_step_leaves_the_weights_of_the_losses(models):
+    moved = []
+    for head in (0.0, 100.0):
+        joint = kx.JointModel(models, weighting="uncertainty")
+        for variable in joint.log_variances.values():
+            variable.assign(-1.0)
+        kx.FeatureExtraction().apply(joint)
+        proximal = kx.Proximal(0.0, head)
+        optimizer = kx.layerwise(keras.optimizers.SGD(1e-3), joint, proximal=proximal)
+        fit(joint, PIXELS, LABELS, loss=losses(), optimizer=optimizer)
+        moved.append([float(variable) for variable in joint.log_variances.values()])
+    assert moved[0] == pytest.approx(moved[1], abs=1e-2)
+
+
 @pytest.mark.parametrize("regularizer", [kx.L2SP(0.5, 0.5), kx.L2(0.5, 0.5)])
 def test_pull_to_zero_leaves_the_weights_of_the_losses(models, regularizer):
     joint = kx.JointModel(models, weighting="uncertainty")

@@ -32,6 +32,14 @@ class Kill(keras.callbacks.Callback):
             raise KilledError
 
 
+class Diverge(keras.callbacks.Callback):
+    """Spoils the last of four epochs."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 3:
+            self.model.layers[-1].bias.assign([50.0, -50.0])
+
+
 @pytest.fixture
 def train(tiny_backbone, tiny_data):
     """Trains a fresh model with dropout on data in a fixed order."""
@@ -92,7 +100,7 @@ def test_early_stopped_training_stays_stopped_with_its_best_weights(train, tmp_p
 
 def test_one_epoch_is_kept_and_nothing_half_written(train, tmp_path):
     train(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["epoch-000-00004"]
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-000-00004-ended"]
 
 
 def test_half_written_epoch_is_ignored(train, tmp_path):
@@ -105,11 +113,6 @@ def test_half_written_epoch_is_ignored(train, tmp_path):
 
 
 def test_killed_after_the_last_epoch_the_best_weights_are_restored(train, tmp_path):
-    class Diverge(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 3:
-                self.model.layers[-1].bias.assign([50.0, -50.0])
-
     options = {"early_stopping": 4, "learning_rate": 1e-4}
     expected, _ = train(callbacks=[Diverge()], **options)
     with pytest.raises(KilledError):
@@ -260,5 +263,42 @@ def test_moving_averages_end_up_in_the_weights_after_a_kill_at_the_end(train, tm
     with pytest.raises(KilledError):
         train(tmp_path, [Kill(3)], **options)
     resumed, _ = train(tmp_path, **options)
+    for one, other in zip(expected, resumed, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_weights_that_a_callback_puts_back_at_the_end_are_kept(train, tmp_path):
+    def callbacks():
+        stopping = keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
+        return [Diverge(), stopping]
+
+    expected, _ = train(tmp_path, callbacks())
+    assert np.abs(expected[-1]).max() < 1
+    again, _ = train(tmp_path, callbacks())
+    for one, other in zip(expected, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_later_stages_go_on_from_weights_that_a_callback_put_back(train, tmp_path):
+    def callbacks():
+        stopping = keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
+        return [Diverge(), stopping]
+
+    options = {"strategy": kx.Sequence([kx.FineTuning(1), kx.FineTuning(2)]), "epochs": 8}
+    expected, _ = train(callbacks=callbacks(), **options)
+
+    class KillInSecondStage(keras.callbacks.Callback):
+        stages = 0
+
+        def on_train_begin(self, logs=None):
+            self.stages += 1
+
+        def on_batch_end(self, batch, logs=None):
+            if self.stages == 2:
+                raise KilledError
+
+    with pytest.raises(KilledError):
+        train(tmp_path, [*callbacks(), KillInSecondStage()], **options)
+    resumed, _ = train(tmp_path, callbacks(), **options)
     for one, other in zip(expected, resumed, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -111,6 +111,14 @@ def test_balanced_classes_weigh_rare_ones_up(tiny_backbone):
     assert losses["balanced"] != pytest.approx(losses["None"], rel=1e-2)
 
 
+def test_weights_of_examples_in_double_precision_are_weighed_by_class(tiny_backbone):
+    pictures, labels = np.zeros([4, 32, 32, 3], "float32"), np.array([0, 1, 0, 1])
+    train = tf.data.Dataset.from_tensors((pictures, labels, np.full(4, 0.5)))
+    model = kx.Classifier(tiny_backbone, 2)
+    [history] = kx.fine_tune(model, train, epochs=1, class_weight={0: 3.0}, verbose=0)
+    assert history.history["loss"][0] == pytest.approx(np.log(2) * (3 + 1) / 2 * 0.5, rel=1e-5)
+
+
 def test_early_stopping_restores_the_best_weights(tiny_backbone, tiny_data):
     class Diverge(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -218,6 +226,39 @@ def test_models_that_train_others_are_refused(tiny_backbone, tiny_data):
             kx.fine_tune(wrapper, tiny_data.train)
         with pytest.raises(ValueError, match=message):
             kx.FineTuning(1).apply(wrapper)
+
+
+def test_rate_of_the_optimizer_is_the_peak(tiny_backbone, tiny_data):
+    model = kx.Classifier(tiny_backbone, 2)
+    options = {"optimizer": keras.optimizers.SGD(0.25), "epochs": 1, "verbose": 0}
+    kx.fine_tune(model, tiny_data.train, **options)
+    assert float(model.optimizer.learning_rate) == 0.25
+    kx.fine_tune(model, tiny_data.train, learning_rate=0.5, **options)
+    assert float(model.optimizer.learning_rate) == 0.5
+    options["optimizer"] = keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 10))
+    with pytest.raises(ValueError, match="rate is a number.*CosineDecay"):
+        kx.fine_tune(model, tiny_data.train, **options)
+
+
+def test_what_is_no_dataset_or_no_strategy_is_refused(tiny_backbone):
+    model = kx.Classifier(tiny_backbone, 2)
+    pictures = np.zeros([4, 32, 32, 3], "float32")
+    with pytest.raises(TypeError, match="tf.data.Dataset.*ndarray"):
+        kx.fine_tune(model, pictures)
+    dataset = tf.data.Dataset.from_tensors((pictures, np.zeros(4, "int32")))
+    with pytest.raises(TypeError, match=r"such as kx.FineTuning\(\).*FineTuning"):
+        kx.fine_tune(model, dataset, strategy=kx.FineTuning)
+
+
+@pytest.mark.parametrize("options", [{}, {"class_weight": {0: 2.0}}, {"label_smoothing": 0.1}])
+def test_options_for_one_task_are_refused_for_several(tiny_backbone, tiny_data, options):
+    joint = kx.JointModel({t: kx.Classifier(tiny_backbone, 2) for t in ("one", "two")})
+    data = kx.joint_data({"one": tiny_data.train, "two": tiny_data.train})
+    if options:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        joint.compile("adam", loss={"one": loss, "two": loss})
+    with pytest.raises(ValueError, match=r"compiled with a loss for each.*\['one', 'two'\]"):
+        kx.fine_tune(joint, data, **options)
 
 
 def test_infinite_and_empty_datasets_are_refused(tiny_backbone, tiny_data):

@@ -1,12 +1,13 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_transfer as kx
 from keras_transfer.training.stages import plan_stages
 
 
-def plan(strategy, epochs=10, learning_rate=None):
+def plan(strategy, epochs=None, learning_rate=None):
     return [
         (type(stage.strategy).__name__, stage.number, stage.epochs, stage.learning_rate)
         for stage in plan_stages(strategy, epochs, learning_rate)
@@ -38,6 +39,15 @@ def test_own_settings_come_before_those_of_the_call():
 def test_fewer_epochs_than_stages_are_refused():
     with pytest.raises(ValueError, match="each of 3 stages. Received: epochs=2"):
         plan(kx.GradualUnfreezing(3), 2)
+
+
+def test_epochs_and_rates_that_no_part_would_take_are_refused():
+    own = kx.Sequence([kx.Part(kx.FeatureExtraction(), epochs=2, learning_rate=0.1)])
+    assert plan(own) == [("FeatureExtraction", 0, 2, 0.1)]
+    with pytest.raises(ValueError, match="no `epochs`.*epochs=7"):
+        plan(own, 7)
+    with pytest.raises(ValueError, match="no `learning_rate`.*learning_rate=1.0"):
+        plan(own, None, 1.0)
 
 
 class Watch(keras.callbacks.Callback):
@@ -190,6 +200,50 @@ def test_parts_have_their_own_batch_size(tiny_backbone, tiny_data):
     )
     pictures = sum(len(labels) for _, labels in tiny_data.train)
     assert Count.steps == [-(-pictures // 16), -(-pictures // 3)]
+
+
+def test_data_of_unknown_length_is_read_once_for_each_batch_size(tiny_backbone, tiny_data):
+    passes = []
+
+    def note(pictures, labels):
+        passes.append(len(labels))
+        return labels
+
+    def counted(pictures, labels):
+        noted = tf.py_function(note, [pictures, labels], labels.dtype)
+        return pictures, tf.ensure_shape(noted, labels.shape)
+
+    train = tiny_data.train.map(counted)
+    parts = [kx.Part(kx.FineTuning(blocks), epochs=1, batch_size=16) for blocks in (1, 2)]
+    model = kx.Classifier(tiny_backbone, 2)
+    kx.fine_tune(model, train, strategy=kx.Sequence(parts), verbose=0)
+    pictures = sum(len(labels) for _, labels in tiny_data.train)
+    assert sum(passes) == 3 * pictures
+
+
+def test_batches_that_cannot_be_divided_anew_are_refused_at_once(tiny_backbone, tiny_data):
+    model = kx.Classifier(tiny_backbone, 2)
+    train = kx.multi_scale(tiny_data.train, [(32, 32), (48, 48)])
+    strategy = kx.Sequence([kx.FeatureExtraction(), kx.Part(kx.FineTuning(), batch_size=4)])
+    with pytest.raises(ValueError, match="fixed size.*batch_size=4"):
+        kx.fine_tune(model, train, strategy=strategy)
+    assert not model.compiled
+
+
+def test_stages_after_one_that_diverged_are_not_trained(tiny_backbone, tiny_data):
+    model = kx.Classifier(tiny_backbone, 2)
+    histories = kx.fine_tune(
+        model,
+        tiny_data.train,
+        strategy=kx.GradualUnfreezing(3),
+        epochs=3,
+        learning_rate=1e30,
+        optimizer=keras.optimizers.SGD(),
+        schedule="constant",
+        callbacks=[keras.callbacks.TerminateOnNaN()],
+        verbose=0,
+    )
+    assert len(histories) == 1
 
 
 def test_each_stage_has_a_schedule_of_its_own(tiny_backbone, tiny_data):

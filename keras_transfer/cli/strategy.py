@@ -13,21 +13,24 @@ if TYPE_CHECKING:
 
 DEFAULT_EPOCHS = 20
 DEFAULT_DROPOUT = 0.2
+# All but "feature_extraction".
+_TRAIN_MORE = (
+    "fine_tuning",
+    "gradual_unfreezing",
+    "probe_then_tune",
+    "normalization",
+    "biases",
+    "recipe",
+)
 # Options that only some strategies know; elsewhere they would be ignored without a word.
 _KNOWN_TO = {
     "blocks": ("fine_tuning",),
     "stages": ("gradual_unfreezing",),
     "batch_norm": ("fine_tuning", "gradual_unfreezing", "probe_then_tune"),
-    "layer_decay": (
-        "fine_tuning",
-        "gradual_unfreezing",
-        "probe_then_tune",
-        "normalization",
-        "biases",
-        "recipe",
-    ),
+    "layer_decay": _TRAIN_MORE,
+    "l2sp": _TRAIN_MORE,
 }
-_UNSET = {"blocks": None, "stages": None, "batch_norm": "frozen", "layer_decay": None}
+_UNSET = dict.fromkeys(_KNOWN_TO) | {"batch_norm": "frozen"}
 
 
 def recipe_from(settings: dict[str, Any], *, num_examples: int, num_classes: int) -> Recipe:

@@ -26,7 +26,11 @@ class Recipe:
 
 
 def default_recipe(
-    num_examples: int, num_classes: int, image_size: tuple[int, int], *, seed: int | None = None
+    num_examples: int,
+    num_classes: int,
+    image_size: tuple[int | None, int | None],
+    *,
+    seed: int | None = None,
 ) -> Recipe:
     """Settings to start from where there is no search: which head, what to train, how long.
 
@@ -36,23 +40,25 @@ def default_recipe(
 
     - The head sees five depths of the backbone: classes that the top does not tell apart are
       often told apart below it. A linear head gains by it at every number of examples.
-    - Below 10 examples a class: the head alone. Training more gains nothing reliable there.
-    - From 10: everything, at a peak rate of 1e-3 that lower blocks have less of (each 0.8 of the
-      block above), as they hold what all pictures share. BatchNorm stays frozen, as statistics
-      of few examples are poor.
-    - Labels are smoothed by 0.1: without it, a network that knows all of few examples by heart
-      goes on to be ever surer of them.
-    - Epochs: so many that there are some 300 steps, at least 12 and at most 40.
-    - Augmentation: "light" with everything trained, none for the head alone. Choose "standard" or
-      "strong" where a turned picture keeps its label.
+    - Below 10 examples a class: the head alone, for 40 epochs, without augmentation. Training more
+      takes longer and gains nothing there.
+    - From 10: everything, under light augmentation, at a peak rate of 1e-3 that lower blocks have
+      less of (each 0.8 of the block above), as they hold what all pictures share. BatchNorm stays
+      frozen, as statistics of few examples are poor.
+      Labels are smoothed by 0.1: without it, a network that knows all of few examples by heart
+      goes on to be ever surer of them. Some 300 steps in batches of 32, but at least 12 epochs and
+      at most 40.
+
+    Choose "standard" or "strong" augmentation where a turned picture keeps its label. For
+    `kx.Regressor`, or several classes a picture, drop `label_smoothing`.
 
     Reference: Kolesnikov et al., "Big Transfer (BiT): General Visual Representation Learning",
     ECCV 2020.
 
     Args:
         num_examples: int, at least 1. Pictures to train on, `data.num_train`.
-        num_classes: int, at least 1. Classes (or numbers to be predicted).
-        image_size: tuple (height, width) of the pictures, in pixels.
+        num_classes: int, at least 1.
+        image_size: tuple (height, width) of the pictures, in pixels; None for any.
         seed: int for the augmentation, or None.
 
     Returns:
@@ -70,7 +76,8 @@ def default_recipe(
     >>> type(recipe.settings["strategy"]).__name__, recipe.settings["layer_decay"]
     ('FineTuning', 0.8)
     """
-    if min(num_examples, num_classes, *image_size) < 1:
+    sizes = [size for size in image_size if size is not None]
+    if min(num_examples, num_classes, *sizes) < 1:
         raise ValueError(
             "Expected numbers of at least 1. Received: "
             f"num_examples={num_examples}, num_classes={num_classes}, image_size={image_size}."

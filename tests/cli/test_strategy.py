@@ -102,6 +102,7 @@ def test_model_is_made_by_its_options():
         ({"stages": 2, "strategy": "fine_tuning"}, "--stages with --strategy gradual_unfreezing"),
         ({"batch_norm": "trainable"}, "--batch-norm with --strategy fine_tuning or"),
         ({"layer_decay": 0.8}, "--layer-decay with --strategy fine_tuning or"),
+        ({"l2sp": 0.1}, "--l2sp with --strategy fine_tuning or"),
         ({"fusion": "attention"}, "--fusion with --depths"),
     ],
 )

@@ -28,6 +28,11 @@ def test_settings_are_what_fine_tune_takes(tiny_backbone, tiny_data, examples):
     assert np.isfinite(history.history["loss"]).all()
 
 
+def test_pictures_may_be_of_any_size():
+    augmentation = kx.default_recipe(80, 8, (None, None)).settings["augmentation"]
+    assert augmentation.input_shape == (None, None, None, 3)
+
+
 @pytest.mark.parametrize("numbers", [(0, 2, SIZE), (10, 0, SIZE), (10, 2, (0, 32))])
 def test_numbers_below_1_are_refused(numbers):
     with pytest.raises(ValueError, match=f"at least 1. Received: num_examples={numbers[0]}"):

@@ -40,8 +40,8 @@ def default_recipe(
 
     - The head sees five depths of the backbone: classes that the top does not tell apart are
       often told apart below it. A linear head gains by it at every number of examples.
-    - Below 10 examples a class: the head alone, for 40 epochs, without augmentation. Training more
-      takes longer and gains nothing there.
+    - Below 10 examples a class: the head alone, for 40 epochs, without augmentation. Training
+      more took longer and gained nothing on validation data.
     - From 10: everything, under light augmentation, at a peak rate of 1e-3 that lower blocks have
       less of (each 0.8 of the block above), as they hold what all pictures share. BatchNorm stays
       frozen, as statistics of few examples are poor.

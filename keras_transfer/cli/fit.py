@@ -9,17 +9,9 @@ import typer
 
 from keras_transfer.cli._tensorflow import import_quietly
 from keras_transfer.cli.data import DATA_HELP
+from keras_transfer.cli.strategy import StrategyName
 from keras_transfer.cli.training import train_run
 
-StrategyName = Literal[
-    "feature_extraction",
-    "fine_tuning",
-    "gradual_unfreezing",
-    "probe_then_tune",
-    "normalization",
-    "biases",
-    "recipe",
-]
 # Headings of the help.
 MODEL, PICTURES, TRAINING = "Model", "Pictures", "Training"
 STRATEGY_HELP = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     import keras
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
 
 DEFAULT_EPOCHS = 20
 DEFAULT_DROPOUT = 0.2
-# All but "feature_extraction".
-_TRAIN_MORE = (
+StrategyName = Literal[
+    "feature_extraction",
     "fine_tuning",
     "gradual_unfreezing",
     "probe_then_tune",
     "normalization",
     "biases",
     "recipe",
-)
+]
+_TRAIN_MORE = tuple(name for name in get_args(StrategyName) if name != "feature_extraction")
 # Options that only some strategies know; elsewhere they would be ignored without a word.
 _KNOWN_TO = {
     "blocks": ("fine_tuning",),

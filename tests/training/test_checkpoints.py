@@ -267,25 +267,22 @@ def test_moving_averages_end_up_in_the_weights_after_a_kill_at_the_end(train, tm
         np.testing.assert_array_equal(one, other)
 
 
-def test_weights_that_a_callback_puts_back_at_the_end_are_kept(train, tmp_path):
-    def callbacks():
-        stopping = keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
-        return [Diverge(), stopping]
+def diverge_and_put_back():
+    stopping = keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
+    return [Diverge(), stopping]
 
-    expected, _ = train(tmp_path, callbacks())
+
+def test_weights_that_a_callback_puts_back_at_the_end_are_kept(train, tmp_path):
+    expected, _ = train(tmp_path, diverge_and_put_back())
     assert np.abs(expected[-1]).max() < 1
-    again, _ = train(tmp_path, callbacks())
+    again, _ = train(tmp_path, diverge_and_put_back())
     for one, other in zip(expected, again, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_later_stages_go_on_from_weights_that_a_callback_put_back(train, tmp_path):
-    def callbacks():
-        stopping = keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
-        return [Diverge(), stopping]
-
     options = {"strategy": kx.Sequence([kx.FineTuning(1), kx.FineTuning(2)]), "epochs": 8}
-    expected, _ = train(callbacks=callbacks(), **options)
+    expected, _ = train(callbacks=diverge_and_put_back(), **options)
 
     class KillInSecondStage(keras.callbacks.Callback):
         stages = 0
@@ -298,7 +295,7 @@ def test_later_stages_go_on_from_weights_that_a_callback_put_back(train, tmp_pat
                 raise KilledError
 
     with pytest.raises(KilledError):
-        train(tmp_path, [*callbacks(), KillInSecondStage()], **options)
-    resumed, _ = train(tmp_path, callbacks(), **options)
+        train(tmp_path, [*diverge_and_put_back(), KillInSecondStage()], **options)
+    resumed, _ = train(tmp_path, diverge_and_put_back(), **options)
     for one, other in zip(expected, resumed, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -150,8 +150,7 @@ def fine_tune(
     _check_one_output(model, augmentation, mixing, class_weight, label_smoothing)
     proximal = regularizer if isinstance(regularizer, Proximal) else None
     updates = Updates(optimizer, schedule, layer_decay, block_rates or {}, proximal)
-    own_rate = updates.learning_rate() if learning_rate is None else None
-    stages = plan_stages(strategy, epochs, learning_rate, own_rate)
+    stages = plan_stages(strategy, epochs, learning_rate, updates.learning_rate)
     for stage in stages:
         stage.batches(train)  # tells now, not after hours, that it cannot be done
     weights = class_weights(model, train, class_weight)

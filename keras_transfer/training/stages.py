@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -67,7 +68,7 @@ def plan_stages(
     strategy: Strategy,
     epochs: int | None,
     learning_rate: float | None,
-    default_rate: float | None = None,
+    default_rate: Callable[[], float | None] = lambda: None,
 ) -> list[Stage]:
     """Divides epochs among the stages of a strategy and settles their learning rates.
 
@@ -75,7 +76,8 @@ def plan_stages(
         strategy: kx.Strategy.
         epochs: for all stages together whose part has no number of its own; None for 10.
         learning_rate: for all parts without one of their own.
-        default_rate: likewise where `learning_rate` is None; None for the strategies' defaults.
+        default_rate: gives one for parts that have none where `learning_rate` is None, or None
+            for the strategies' defaults.
 
     Raises:
         ValueError: if there are fewer epochs than stages that share them, a learning rate is not
@@ -108,7 +110,7 @@ def plan_stages(
     for part in parts:
         count = part.strategy.num_stages
         own = shares if part.epochs is None else iter(_divided(part.epochs, count))
-        rate = part.learning_rate or learning_rate or default_rate
+        rate = part.learning_rate or learning_rate or default_rate()
         rate = rate or part.strategy.default_learning_rate
         stages += [Stage(part, number, next(own), rate) for number in range(count)]
     return stages

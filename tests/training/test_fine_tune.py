@@ -238,6 +238,9 @@ def test_rate_of_the_optimizer_is_the_peak(tiny_backbone, tiny_data):
     options["optimizer"] = keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 10))
     with pytest.raises(ValueError, match="rate is a number.*CosineDecay"):
         kx.fine_tune(model, tiny_data.train, **options)
+    own = kx.Sequence([kx.Part(kx.FeatureExtraction(), learning_rate=0.125)])
+    kx.fine_tune(model, tiny_data.train, strategy=own, **options)
+    assert float(model.optimizer.learning_rate) == 0.125
 
 
 def test_what_is_no_dataset_or_no_strategy_is_refused(tiny_backbone):

@@ -22,9 +22,12 @@ from keras_transfer.training.stages import Stage
 NOT_DECAYED = [r"(^|[/_])(bias|gamma|beta|log_variance)(:\d+)?$"]
 
 
-def default_optimizer(learning_rate: Any, weight_decay: float) -> keras.optimizers.AdamW:
-    """The optimizer where the user names none."""
-    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)
+def default_optimizer(
+    learning_rate: Any, weight_decay: float, ema_momentum: float | None = None
+) -> keras.optimizers.AdamW:
+    """The optimizer where the user names none; with a momentum, of averaged weights."""
+    averaged = {} if ema_momentum is None else {"use_ema": True, "ema_momentum": ema_momentum}
+    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay, **averaged)
     optimizer.exclude_from_weight_decay(var_names=NOT_DECAYED)
     return optimizer
 

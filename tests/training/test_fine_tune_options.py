@@ -161,6 +161,24 @@ def test_callbacks_change_a_constant_rate(tiny_backbone, tiny_data):
     assert history.history["learning_rate"] == pytest.approx([0.05, 0.025])
 
 
+@pytest.mark.parametrize("layer_decay", [1.0, 0.5])
+def test_weights_become_their_moving_average(tiny_backbone, tiny_data, layer_decay):
+    class First(keras.callbacks.Callback):
+        weights = None
+
+        def on_train_batch_end(self, batch, logs=None):
+            if self.weights is None:
+                self.weights = [weight.numpy() for weight in self.model.trainable_variables]
+
+    first, model = First(), kx.Classifier(tiny_backbone, 2)
+    # The average begins at the weights after the first update and hardly moves from there.
+    optimizer = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=1 - 1e-6)
+    options = {"optimizer": optimizer, "layer_decay": layer_decay, "callbacks": [first]}
+    kx.fine_tune(model, tiny_data.train, schedule="constant", **options, **TUNE)
+    for expected, weight in zip(first.weights, model.trainable_variables, strict=True):
+        np.testing.assert_allclose(weight, expected, atol=1e-5)
+
+
 def test_unknown_schedules_are_refused(tiny_backbone, tiny_data):
     model = kx.Classifier(tiny_backbone, 2)
     with pytest.raises(ValueError, match="one_cycle.*Received: 'warm'"):

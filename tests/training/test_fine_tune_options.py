@@ -179,6 +179,19 @@ def test_weights_become_their_moving_average(tiny_backbone, tiny_data, layer_dec
         np.testing.assert_allclose(weight, expected, atol=1e-5)
 
 
+def test_validation_of_the_moving_average(tiny_backbone, tiny_data):
+    model = kx.Classifier(tiny_backbone, 2)
+    optimizer = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9)
+    options = {"optimizer": optimizer, "layer_decay": 0.5, "epochs": 3, "verbose": 0}
+    options["strategy"] = kx.FineTuning()  # whose BatchNorm does not move meanwhile
+    swap = keras.callbacks.SwapEMAWeights()
+    [history] = kx.fine_tune(
+        model, tiny_data.train, tiny_data.validation, callbacks=[swap], **options
+    )
+    loss, _ = model.evaluate(tiny_data.validation, verbose=0)
+    assert history.history["val_loss"][-1] == pytest.approx(loss, rel=1e-5)
+
+
 def test_unknown_schedules_are_refused(tiny_backbone, tiny_data):
     model = kx.Classifier(tiny_backbone, 2)
     with pytest.raises(ValueError, match="one_cycle.*Received: 'warm'"):

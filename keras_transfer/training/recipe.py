@@ -11,6 +11,8 @@ from keras_transfer.training.optimizers import default_optimizer
 
 # Examples a class below which nothing but the head is trained.
 FEW = 10
+# Of a training of everything.
+PEAK_RATE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +51,7 @@ def default_recipe(
       Labels are smoothed by 0.1: without it, a network that knows all of few examples by heart
       goes on to be ever surer of them. Some 300 steps in batches of 32, but at least 12 epochs and
       at most 40. At the end the weights become their moving average over the last fifty steps or
-      so, which is better than any of them; what is shown in between is without it.
+      so, which was better on validation data; what is shown in between is without it.
 
     Choose "standard" or "strong" augmentation where a turned picture keeps its label. For
     `kx.Regressor`, or several classes a picture, drop `label_smoothing`.
@@ -92,7 +94,8 @@ def default_recipe(
     settings = {
         "strategy": strategy,
         "epochs": min(40, max(12, round(300 / batches))),
-        "optimizer": default_optimizer(1e-3, strategy.default_weight_decay, ema_momentum=0.98),
+        "learning_rate": PEAK_RATE,
+        "optimizer": default_optimizer(PEAK_RATE, strategy.default_weight_decay, ema_momentum=0.98),
         "layer_decay": 0.8,
         "label_smoothing": 0.1,
         "augmentation": augmentation("light", image_size, seed=seed),

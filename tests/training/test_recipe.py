@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -26,6 +27,32 @@ def test_settings_are_what_fine_tune_takes(tiny_backbone, tiny_data, examples):
     model = kx.Classifier(tiny_backbone, 2, **recipe.classifier)
     [history] = kx.fine_tune(model, tiny_data.train, **(recipe.settings | {"epochs": 1}), verbose=0)
     assert np.isfinite(history.history["loss"]).all()
+
+
+def test_weights_end_at_an_average_that_no_bias_decays_in(tiny_backbone, tiny_data):
+    settings = kx.default_recipe(80, 8, SIZE, seed=0).settings
+    model = kx.Classifier(tiny_backbone, 2)
+    moving = []
+
+    class Last(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            moving[:] = self.model.get_weights()
+
+    kx.fine_tune(
+        model, tiny_data.train, **(settings | {"epochs": 2}), callbacks=[Last()], verbose=0
+    )
+    assert any(not np.array_equal(a, b) for a, b in zip(moving, model.get_weights(), strict=True))
+    optimizer = model.optimizer
+    assert {w.name for w in model.trainable_weights if optimizer._use_weight_decay(w)} == {"kernel"}
+
+
+def test_killed_training_goes_on_with_a_recipe_made_again(tiny_backbone, tiny_data, tmp_path):
+    for _ in range(2):
+        model, recipe = kx.Classifier(tiny_backbone, 2), kx.default_recipe(80, 8, SIZE, seed=0)
+        settings = recipe.settings | {"epochs": 1, "checkpoints": tmp_path, "verbose": 0}
+        kx.fine_tune(model, tiny_data.train, **settings)
+    with pytest.raises(ValueError, match="checkpoints made with .*epochs"):
+        kx.fine_tune(model, tiny_data.train, **(settings | {"epochs": 2}))
 
 
 def test_pictures_may_be_of_any_size():

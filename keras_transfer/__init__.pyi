@@ -25,6 +25,7 @@ from .models.classifier import Regressor as Regressor
 from .models.fusion import layer_attention as layer_attention
 from .models.joint import JointModel as JointModel
 from .models.replacement import replace_layers as replace_layers
+from .models.split_frozen import split_frozen as split_frozen
 from .serving.export import export as export
 from .serving.verify import VerificationError as VerificationError
 from .serving.verify import verify as verify

@@ -70,7 +70,9 @@ def arrays(
     rgb = [*x.shape[1:3], 3]
     return make_splits(
         {part: tf.data.Dataset.from_tensor_slices(chosen) for part, chosen in parts.items()},
-        lambda index: (tf.broadcast_to(pictures[index], rgb), targets[index]),
+        picture=lambda index: tf.broadcast_to(pictures[index], rgb),
+        label=lambda index: targets[index],
+        content=lambda index: tf.io.serialize_tensor(pictures[index]),
         class_names=names,
         image_size=image_size or x.shape[1:3],
         resize=resize,

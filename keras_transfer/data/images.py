@@ -109,7 +109,9 @@ def image_folder(
 
     return make_splits(
         {part: tf.data.Dataset.from_tensor_slices(pair) for part, pair in files.items()},
-        lambda file, label: (decode_picture(tf.io.read_file(file)), label),
+        picture=lambda example: decode_picture(tf.io.read_file(example[0])),
+        label=lambda example: example[1],
+        content=lambda example: tf.io.read_file(example[0]),
         class_names=class_names,
         image_size=image_size,
         resize=resize,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from keras_transfer.data.examples import Examples
 from keras_transfer.data.resizing import Resize, resize_picture
 
 
@@ -114,8 +116,10 @@ def _check_counts(counts: np.ndarray, class_names: Sequence[str], count: int) ->
 
 def make_splits(
     parts: dict[str, tf.data.Dataset],
-    load: Callable[..., tuple[tf.Tensor, tf.Tensor]],
     *,
+    picture: Callable[[Any], tf.Tensor],
+    label: Callable[[Any], tf.Tensor],
+    content: Callable[[Any], tf.Tensor],
     class_names: list[str],
     image_size: tuple[int, int],
     resize: Resize,
@@ -128,7 +132,9 @@ def make_splits(
     Args:
         parts: for "train" and maybe "validation" and "test", a dataset of known length of what
             is cheap to shuffle (paths, indices).
-        load: maps one element to `(picture of any size, label)`, in TensorFlow ops.
+        picture: maps one element to a picture of any size, in TensorFlow ops.
+        label: maps one element to its label.
+        content: maps one element to a scalar string that tells its picture from all others.
         class_names: see `Splits`, as the two arguments that follow.
         image_size: see there.
         resize: see there.
@@ -142,20 +148,27 @@ def make_splits(
     _check_sizes(image_size, batch_size)
     size = (int(image_size[0]), int(image_size[1]))
 
-    def load_resized(*example: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        picture, label = load(*example)
-        return resize_picture(picture, size, resize), label
+    def resized(example: Any) -> tf.Tensor:
+        return resize_picture(picture(example), size, resize)
 
     def batches(part: str) -> tf.data.Dataset | None:
         if part not in parts:
             return None
-        examples = parts[part]
+        in_order = shuffled = parts[part].enumerate()
         if part == "train":
-            buffer = shuffle_buffer or max(1, int(examples.cardinality()))
-            examples = examples.shuffle(buffer, seed=seed)
-        loaded = examples.map(load_resized, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            buffer = shuffle_buffer or max(1, int(in_order.cardinality()))
+            shuffled = in_order.shuffle(buffer, seed=seed)
+        loaded = shuffled.map(
+            lambda _, example: (resized(example), label(example)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
         dataset = loaded.batch(batch_size).prefetch(tf.data.AUTOTUNE)
         dataset.resize = resize  # as Keras notes `class_names` on its datasets
+        settings = f"{size} {resize}"
+        dataset.examples = Examples(
+            in_order, shuffled, resized, label, content, settings, batch_size
+        )
         return dataset
 
     return Splits(

@@ -67,10 +67,9 @@ def tfds(
     parts = _parts(_splits(builder), validation_split, test_split)
     return make_splits(
         {part: builder.as_dataset(split=split, decoders=decoders) for part, split in parts.items()},
-        lambda example: (
-            decode_picture(example[image_key]),
-            tf.cast(example[label_key], tf.int32),
-        ),
+        picture=lambda example: decode_picture(example[image_key]),
+        label=lambda example: tf.cast(example[label_key], tf.int32),
+        content=lambda example: example[image_key],
         class_names=class_names,
         image_size=image_size,
         resize=resize,

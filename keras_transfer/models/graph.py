@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -34,8 +35,8 @@ def chunks(model: keras.Model) -> Iterator[list[keras.layers.Layer]]:
 def side_by_side(model: keras.Model) -> list[keras.Model]:
     """The models that a model is made of, where all its outputs are theirs; else none."""
     inner = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    graphs = [layer for layer in inner if isinstance(layer, keras.Model) and _is_graph(layer)]
-    if len(inner) < 2 or len(graphs) < len(inner) or not _is_graph(model):
+    graphs = [layer for layer in inner if isinstance(layer, keras.Model) and is_graph(layer)]
+    if len(inner) < 2 or len(graphs) < len(inner) or not is_graph(model):
         return []
     together = sum(len(layer.outputs) for layer in inner)
     return inner if len(model.outputs) == together else []
@@ -57,24 +58,64 @@ def upstream(
     before: dict[int, set[int]] = {}  # of each tensor
     above: dict[int, set[int]] = {inner: set() for inner in ids}
     makers: dict[int, int] = {}
-
-    def call(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
-        outputs = layer(*args, **kwargs)
-        given = {x for t in tensors((args, kwargs)) for x in before.get(id(t), ())}
-        for tensor in tensors(outputs):
-            before[id(tensor)] = given | ({id(layer)} & ids)
-            makers[id(tensor)] = id(layer)
-        if id(layer) in ids:
-            above[id(layer)] |= given
-        return outputs
-
-    # Keras's public way through a graph: nothing is copied.
-    graph = keras.Model(model.inputs, model.outputs)
-    same = keras.models.clone_model(graph, clone_function=lambda layer: layer, call_function=call)
+    same, calls = trace(model)
+    for call in calls:
+        given = {x for t in call.inputs for x in before.get(id(t), ())}
+        for tensor in tensors(call.outputs):
+            before[id(tensor)] = given | ({id(call.layer)} & ids)
+            makers[id(tensor)] = id(call.layer)
+        if id(call.layer) in ids:
+            above[id(call.layer)] |= given
     return above, {makers[id(t)] for t in same.outputs if id(t) in makers} & ids
 
 
-def _is_graph(model: keras.Model) -> bool:
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call of a layer in a graph.
+
+    Attributes:
+        layer: a layer or another Keras operation.
+        args: what it was called with.
+        kwargs: likewise.
+        outputs: a tensor or a structure of them.
+    """
+
+    layer: keras.Operation
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: Any
+
+    @property
+    def inputs(self) -> list[keras.KerasTensor]:
+        """The tensors among what it was called with."""
+        given = tensors((self.args, self.kwargs))
+        return [item for item in given if isinstance(item, keras.KerasTensor)]
+
+
+def trace(model: keras.Model) -> tuple[keras.Model, list[Call]]:
+    """The calls of layers that a functional or sequential model is made of, in order.
+
+    Returns:
+        A model of the same layers, whose tensors the calls hold, and the calls.
+    """
+    calls = []
+
+    def call(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
+        outputs = layer(*args, **kwargs)
+        calls.append(Call(layer, args, kwargs, outputs))
+        return outputs
+
+    # Keras's public way through a graph: nothing is copied. A sequential model's `input` may be
+    # that of another model that it is in.
+    if isinstance(model, keras.Sequential):
+        graph = keras.Model(model.inputs[0], model.outputs[0])
+    else:
+        graph = keras.Model(model.input, model.output)
+    same = keras.models.clone_model(graph, clone_function=lambda layer: layer, call_function=call)
+    return same, calls
+
+
+def is_graph(model: keras.Model) -> bool:
     """Whether the model has symbolic outputs: not if it is subclassed, or never was built."""
     return hasattr(model, "outputs")
 

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_transfer.models.graph import trace
+
 
 def one_pass(
     backbone: keras.Model, tasks: Sequence[str]
@@ -32,22 +34,14 @@ def head_of(model: keras.Model, backbone: keras.Model, name: str) -> keras.Model
     Raises:
         ValueError: if the backbone is not what the model begins with.
     """
-    calls = []
-
-    def call(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
-        outputs = layer(*args, **kwargs)
-        if layer is backbone:
-            calls.append((args[0], outputs))
-        return outputs
-
-    graph = keras.Model(model.input, model.output)
-    same = keras.models.clone_model(graph, clone_function=lambda layer: layer, call_function=call)
-    if len(calls) != 1 or calls[0][0] is not same.inputs[0]:
+    same, calls = trace(model)
+    calls = [call for call in calls if call.layer is backbone]
+    if len(calls) != 1 or calls[0].args[0] is not same.inputs[0]:
         raise ValueError(
             "Expected models that call the backbone once, on their input: put what comes before "
             f"it, such as augmentation, into the data. Received: {model.name!r}."
         )
-    return keras.Model(calls[0][1], same.output, name=name)
+    return keras.Model(calls[0].outputs, same.output, name=name)
 
 
 class SplitBatch(keras.layers.Layer):

@@ -1,0 +1,77 @@
+"""What a dataset of batches is made of: single examples, each with a number."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+# How many encoded pictures are read before they are hashed.
+_BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Numbered examples, noted as `examples` on the datasets that this package makes.
+
+    Whoever has computed something for each example can so find it again without decoding the
+    pictures, in the very order of the dataset: both come from one shuffle, which counts epochs
+    for both.
+
+    Attributes:
+        in_order: tf.data.Dataset of `(number, example)`, from 0 in a fixed order. What an example
+            is, the functions below know.
+        as_trained: tf.data.Dataset of the same, as the batches are made of them.
+        picture: gives the picture of an example, as the model gets it.
+        label: gives the label of an example.
+        content: gives a scalar string, what the picture is made from.
+        settings: str. How it is made from that.
+        batch_size: int.
+    """
+
+    in_order: tf.data.Dataset
+    as_trained: tf.data.Dataset
+    picture: Callable[[Any], tf.Tensor]
+    label: Callable[[Any], tf.Tensor]
+    content: Callable[[Any], tf.Tensor]
+    settings: str
+    batch_size: int
+
+    def digests(self) -> Iterator[bytes]:
+        """16 bytes for each picture by its content, in order of the numbers."""
+        contents = self.in_order.map(
+            lambda _, example: self.content(example), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        for batch in contents.batch(_BATCH).prefetch(2).as_numpy_iterator():
+            for content in batch:
+                digest = hashlib.blake2b(self.settings.encode(), digest_size=16)
+                digest.update(b"\0" + content)
+                yield digest.digest()
+
+    def pictures(self, wanted: np.ndarray) -> tf.data.Dataset:
+        """Batches `(numbers, pictures)` of some examples.
+
+        Args:
+            wanted: bool array `(examples,)`.
+        """
+        chosen = tf.constant(wanted)
+        examples = self.in_order.filter(lambda number, _: chosen[number])
+        loaded = examples.map(
+            lambda number, example: (number, self.picture(example)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        return loaded.batch(self.batch_size).prefetch(2)
+
+    def numbers(self) -> tf.data.Dataset:
+        """Batches `(numbers, labels)`, in the order of the dataset."""
+        pairs = self.as_trained.map(lambda number, example: (number, self.label(example)))
+        return pairs.batch(self.batch_size)
+
+
+def examples_of(dataset: tf.data.Dataset) -> Examples | None:
+    """What is noted on a dataset of this package; None where it was changed since."""
+    return getattr(dataset, "examples", None)

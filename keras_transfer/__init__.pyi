@@ -4,6 +4,7 @@ from ._version import __version__ as __version__
 from .backbones.info import BackboneInfo as BackboneInfo
 from .backbones.registry import list_backbones as list_backbones
 from .backbones.registry import load_backbone as load_backbone
+from .caching.feature_cache import FeatureCache as FeatureCache
 from .data.arrays import arrays as arrays
 from .data.augmentation import augmentation as augmentation
 from .data.balanced import balanced as balanced

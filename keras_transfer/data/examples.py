@@ -72,6 +72,14 @@ class Examples:
         return pairs.batch(self.batch_size)
 
 
+def rebatched(dataset: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+    """The dataset in batches of another size, what is noted of its examples included."""
+    made, examples = dataset.rebatch(batch_size), examples_of(dataset)
+    if examples is not None:
+        made.examples = dataclasses.replace(examples, batch_size=batch_size)
+    return made
+
+
 def examples_of(dataset: tf.data.Dataset) -> Examples | None:
     """What is noted on a dataset of this package; None where it was changed since."""
     return getattr(dataset, "examples", None)

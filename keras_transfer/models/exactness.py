@@ -16,6 +16,10 @@ _KNOWN_PACKAGES = ("keras", "keras_hub", "keras_transfer")
 _RATES = ("rate", "drop_rate", "drop_path_rate", "dropout", "recurrent_dropout")
 
 
+class NotExactError(ValueError):
+    """Running the frozen part once would not give what training gives, or cannot be done."""
+
+
 def trained_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Those that a model around the layer trains: it goes by each weight's own flag.
 

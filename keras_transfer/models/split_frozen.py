@@ -8,6 +8,7 @@ import keras
 
 from keras_transfer.models.blocks import flatten
 from keras_transfer.models.exactness import (
+    NotExactError,
     change_while_training,
     check_by_running,
     frozen_but_for_statistics,
@@ -17,10 +18,6 @@ from keras_transfer.models.flat_graph import FlatGraph
 from keras_transfer.models.graph import Call, is_graph, tensors
 
 _BATCH_NORM = keras.layers.BatchNormalization
-
-
-class NotExactError(ValueError):
-    """Running the frozen part once would not give what training gives."""
 
 
 def split_frozen(model: keras.Model) -> tuple[keras.Model, keras.Model]:
@@ -86,7 +83,7 @@ def _divide(graph: FlatGraph) -> tuple[set[int], list[Call]]:
     frozen = {graph[t] for t in tensors(graph.inputs)}
     looks_frozen = set(frozen)
     rest: list[Call] = []
-    reason = None
+    reason = ""
     for call in graph.calls:
         given = {graph[t] for t in call.inputs}
         made = {graph[t] for t in tensors(call.outputs)}
@@ -100,7 +97,7 @@ def _divide(graph: FlatGraph) -> tuple[set[int], list[Call]]:
             continue
         rest.append(call)
         lost = _has_features(call.layer) or (reason and call.layer.weights)
-        reason = reason or here
+        reason = reason or here or ""
         if lost:
             raise NotExactError(_refusal(reason))
     return frozen, rest

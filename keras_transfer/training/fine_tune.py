@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
+from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.data.length import counted
 from keras_transfer.data.mixing import Mixing
 from keras_transfer.models.backbone_and_head import check_not_wrapper
@@ -18,10 +19,17 @@ from keras_transfer.strategies.freezing import FeatureExtraction
 from keras_transfer.strategies.proximal import Proximal
 from keras_transfer.strategies.regularizers import WeightRegularizer
 from keras_transfer.strategies.strategy import Strategy
+from keras_transfer.training.arguments import (
+    check_cache,
+    check_early_stopping,
+    check_one_output,
+    check_types,
+)
 from keras_transfer.training.checkpoints import Checkpoints
 from keras_transfer.training.class_weights import ClassWeight, class_weights
 from keras_transfer.training.compiling import compile_for_use, compile_options
 from keras_transfer.training.early_stopping import EarlyStopping
+from keras_transfer.training.frozen_part import FrozenPart
 from keras_transfer.training.identity import described
 from keras_transfer.training.inputs import categorical, prepared
 from keras_transfer.training.loop import StageLoop
@@ -67,6 +75,7 @@ def fine_tune(
     class_weight: ClassWeight = None,
     early_stopping: int | None = None,
     checkpoints: str | os.PathLike[str] | None = None,
+    cache: FeatureCache | Literal["auto"] | None = "auto",
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
 ) -> list[keras.callbacks.History]:
@@ -115,6 +124,10 @@ def fine_tune(
             to train anew, also with other data: of the data only shapes and the number of
             batches are compared. What callbacks have changed (the rate, logs, the end of training)
             is kept, their own counts are not.
+        cache: "auto" runs the frozen part of the model once for each picture wherever that is
+            exact, says in one line for each stage what it did, and goes without where the features
+            do not fit. `kx.FeatureCache` chooses where they are kept; None runs the frozen part in
+            every epoch. Weights end up the same either way, from the same seed.
         callbacks: further Keras callbacks. Each stage is a `fit` of its own, whose epochs count
             from 0 (`keras.callbacks.CSVLogger` wants `append=True`). One that ends a stage at a
             loss that is no number, such as `TerminateOnNaN`, ends them all.
@@ -142,12 +155,13 @@ def fine_tune(
     """
     check_not_wrapper(model)
     strategy = FeatureExtraction() if strategy is None else strategy
-    _check_types(strategy, train)
+    check_types(strategy, train)
+    check_cache(cache)
     note_resize(model, train)
     train = counted(train)
     identity = {name: value for name, value in locals().items() if name in _IDENTITY}
-    _check_early_stopping(early_stopping, validation_data)
-    _check_one_output(model, augmentation, mixing, class_weight, label_smoothing)
+    check_early_stopping(early_stopping, validation_data)
+    check_one_output(model, augmentation, mixing, class_weight, label_smoothing)
     proximal = regularizer if isinstance(regularizer, Proximal) else None
     updates = Updates(optimizer, schedule, layer_decay, block_rates or {}, proximal)
     stages = plan_stages(strategy, epochs, learning_rate, updates.learning_rate)
@@ -166,15 +180,26 @@ def fine_tune(
         model,
         train,
         chain=OptimizerChain(updates, len(stages), start),
-        prepare=lambda data, steps: prepared(
-            model, data, augmentation, mixing, steps, weights=weights
+        prepare=lambda learner, steps: prepared(
+            model,
+            learner.train,
+            None if learner.found else augmentation,
+            mixing,
+            steps,
+            weights=weights,
         ),
+        frozen_part=FrozenPart(
+            FeatureCache() if cache == "auto" else cache,
+            augmentation,
+            mixing=mixing is not None,
+            verbose=bool(verbose),
+        ),
+        validation=validation_data,
         compile_options=compile_options(
             model, mixed_labels=mixing is not None, label_smoothing=label_smoothing
         ),
         keeping=keeping,
         fit_options={
-            "validation_data": validation_data,
             "callbacks": [c for c in (stopping, *callbacks, keeping) if c is not None],
             "verbose": verbose,
         },
@@ -184,35 +209,3 @@ def fine_tune(
     with model.distribute_strategy.scope():
         compile_for_use(model, updates.plain_optimizer(stages[-1]))
     return histories
-
-
-def _check_types(strategy: Strategy, train: tf.data.Dataset) -> None:
-    if not isinstance(strategy, Strategy):
-        raise TypeError(
-            f"Expected `strategy` to be an object such as kx.FineTuning(). Received: {strategy!r}."
-        )
-    if not isinstance(train, tf.data.Dataset):
-        raise TypeError(
-            "Expected `train` to be a tf.data.Dataset of batches (pictures, labels), such as "
-            f"kx.arrays(x, y).train. Received: {type(train).__name__}."
-        )
-
-
-def _check_one_output(model: keras.Model, *for_one: Any) -> None:
-    if not isinstance(getattr(model, "output", None), dict):
-        return
-    if not model.compiled or any(option is not None and option != 0 for option in for_one):
-        raise ValueError(
-            "Expected a model of several tasks to be compiled with a loss for each, without "
-            "`augmentation`, `mixing`, `class_weight` and `label_smoothing`: do these to the data "
-            f"and in the losses of the tasks. Received: model {model.name!r} with outputs "
-            f"{sorted(model.output)}."
-        )
-
-
-def _check_early_stopping(early_stopping: int | None, validation_data: Any) -> None:
-    if early_stopping is not None and (early_stopping < 1 or validation_data is None):
-        raise ValueError(
-            "Expected `early_stopping` to be at least 1 epoch, with `validation_data` to watch. "
-            f"Received: early_stopping={early_stopping}, validation_data={validation_data}."
-        )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_transfer.data.length import count_steps
+from keras_transfer.models.fingerprint import unnamed
 
 
 def described(identity: dict[str, Any]) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def _json(value: Any) -> Any:
     if isinstance(value, tf.data.Dataset):
         return [repr(value.element_spec), count_steps(value)]
     if isinstance(value, keras.Model):
-        return _digest(_unnamed(value.get_config()))
+        return _digest(unnamed(value.get_config()))
     if isinstance(value, (list, tuple)):
         return [_json(item) for item in value]
     if isinstance(value, Mapping):
@@ -36,30 +37,6 @@ def _json(value: Any) -> Any:
         kind = value if hasattr(value, "__qualname__") else type(value)
         return f"{kind.__module__}.{kind.__qualname__}"
     return repr(value)
-
-
-def _unnamed(config: Any) -> Any:
-    """With numbers for the names of layers, of which Keras gives others to a model made again."""
-    numbers: dict[str, str] = {}
-
-    def collect(value: Any) -> None:
-        if isinstance(value, Mapping):
-            if isinstance(value.get("name"), str):
-                numbers.setdefault(value["name"], f"name {len(numbers)}")
-            value = value.values()
-        if not isinstance(value, str) and isinstance(value, Iterable):
-            for item in value:
-                collect(item)
-
-    def replace(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: replace(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [replace(item) for item in value]
-        return numbers.get(value, value) if isinstance(value, str) else value
-
-    collect(config)
-    return replace(config)
 
 
 def _digest(description: Any) -> str:

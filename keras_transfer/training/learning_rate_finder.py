@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_transfer.data.dataset_copy import independent_copy
 from keras_transfer.models.tasks import task_of
 from keras_transfer.strategies.freezing import FineTuning
 from keras_transfer.strategies.layerwise_optimizer import LayerwiseOptimizer
 from keras_transfer.strategies.strategy import Strategy
-from keras_transfer.training.dataset_copy import independent_copy
 from keras_transfer.training.learning_rate_curve import LearningRateCurve
 from keras_transfer.training.optimizers import default_optimizer, like
 from keras_transfer.training.untouched import untouched

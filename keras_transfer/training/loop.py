@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_transfer.data.length import count_steps
 from keras_transfer.training.checkpoints import Checkpoints, Progress
+from keras_transfer.training.frozen_part import FrozenPart, Learner, fit
 from keras_transfer.training.optimizers import OptimizerChain
 from keras_transfer.training.stages import Stage
 
@@ -24,7 +25,9 @@ class StageLoop:
         model: keras.Model, compiled or not.
         train: tf.data.Dataset of batches `(pictures, labels)`.
         chain: makes the optimizers.
-        prepare: makes what `fit` gets, of a dataset and its number of batches.
+        prepare: makes what `fit` gets, of a learner and its number of batches.
+        frozen_part: what is trained on features instead of pictures.
+        validation: tf.data.Dataset, or None.
         compile_options: what `keras.Model.compile` gets besides the optimizer.
         keeping: the checkpoints to go on from and to write, or None.
         fit_options: what `keras.Model.fit` gets besides data and epochs.
@@ -34,7 +37,9 @@ class StageLoop:
     model: keras.Model
     train: tf.data.Dataset
     chain: OptimizerChain
-    prepare: Callable[[tf.data.Dataset, int], tf.data.Dataset]
+    prepare: Callable[[Learner, int], tf.data.Dataset]
+    frozen_part: FrozenPart
+    validation: tf.data.Dataset | None
     compile_options: dict[str, Any]
     keeping: Checkpoints | None
     fit_options: dict[str, Any]
@@ -78,13 +83,16 @@ class StageLoop:
         before = _history(self.model, progress.histories[-1])
         if stage.done(progress):
             return before
-        history = self.model.fit(
-            self.prepare(data, steps),
+        learner = self.frozen_part.learner(self.model, data, self.validation, self.compile_options)
+        learner.train = self.prepare(learner, steps)
+        history = fit(
+            self.model,
+            learner,
             epochs=stage.epochs,
             initial_epoch=progress.epochs,
-            shuffle=False,  # Keras warns that it does not shuffle a dataset
             **self.fit_options,
         )
+        self.frozen_part.finish(self.model, learner)
         return _joined(before, history)
 
     def _count(self, stage: Stage, data: tf.data.Dataset) -> int:

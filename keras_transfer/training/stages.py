@@ -9,6 +9,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from keras_transfer.data.examples import rebatched
 from keras_transfer.strategies.strategy import Part, Strategy
 from keras_transfer.training.checkpoints import Progress
 
@@ -57,7 +58,7 @@ class Stage:
                 "neither those of `kx.multi_scale` nor of `kx.joint_data` can be put into other "
                 f"batches. Received: batch_size={size} with {pictures}."
             )
-        return train.rebatch(size)
+        return rebatched(train, size)
 
     def apply(self, model: keras.Model) -> None:
         """Sets the `trainable` flags."""

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transfer.training.dataset_copy import independent_copy
+from keras_transfer.data.dataset_copy import independent_copy
 
 
 def values(dataset):

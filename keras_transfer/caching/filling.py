@@ -1,0 +1,109 @@
+"""Computes the features that are missing, and writes them shard by shard."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_transfer.caching.layout import Layout
+from keras_transfer.caching.shards import ShardWriter, remove_unfinished
+
+# A shard is finished after so many bytes or seconds: no kill costs more work than that.
+SHARD_BYTES = 64_000_000
+SHARD_SECONDS = 15.0
+
+
+def fill(
+    folder: pathlib.Path,
+    frozen_part: keras.Model,
+    layout: Layout,
+    batches: Iterable[tuple[tf.Tensor, Any]],
+    digests: list[bytes],
+    make_room: Callable[[int], None],
+) -> None:
+    """Runs the frozen part over batches; the caller holds the lock of the folder.
+
+    Args:
+        folder: of the entry.
+        frozen_part: functional.
+        layout: of its rows.
+        batches: of numbers and pictures.
+        digests: by number.
+        make_room: called with the size of each shard before it appears.
+    """
+    remove_unfinished(folder)
+    run = tf.function(
+        lambda pictures: keras.tree.flatten(frozen_part(pictures, training=False)),
+        reduce_retracing=True,
+        jit_compile=False,
+    )
+    done: set[int] = set()
+    with _Shards(folder, layout.row_bytes, make_room) as shards:
+        for numbers, pictures in batches:
+            numbers, pictures = _fresh(numbers.numpy(), pictures, done)
+            if len(numbers):
+                run = _traced(run, pictures)
+                shards.add([digests[number] for number in numbers], layout.pack(run(pictures)))
+
+
+def _fresh(numbers: np.ndarray, pictures: Any, done: set[int]) -> tuple[np.ndarray, Any]:
+    """Leaves out examples that have come before."""
+    keep = [
+        place
+        for place, number in enumerate(numbers.tolist())
+        if number not in done and not done.add(number)  # type: ignore[func-returns-value]
+    ]
+    if len(keep) == len(numbers):
+        return numbers, pictures
+    return numbers[keep], tf.nest.map_structure(lambda part: tf.gather(part, keep), pictures)
+
+
+def _traced(run: Any, pictures: Any) -> Any:
+    """For batches of any length, so that the last one does not trace the model again."""
+    if not hasattr(run, "get_concrete_function"):
+        return run
+    return run.get_concrete_function(
+        tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), pictures)
+    )
+
+
+class _Shards:
+    """Writes rows into one shard after another."""
+
+    def __init__(self, folder: pathlib.Path, row_bytes: int, make_room: Callable[[int], None]):
+        self._folder, self._row_bytes, self._make_room = folder, row_bytes, make_room
+        self._writer: ShardWriter | None = None
+        self._started = 0.0
+
+    def add(self, digests: list[bytes], rows: np.ndarray) -> None:
+        """Adds rows; finishes the shard when it is large or old enough."""
+        if self._writer is None:
+            self._writer = ShardWriter(self._folder, self._row_bytes)
+            self._started = time.monotonic()
+        self._writer.add(digests, rows)
+        old = time.monotonic() - self._started > SHARD_SECONDS
+        if old or self._writer.size >= SHARD_BYTES:
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._writer is not None:
+            self._make_room(self._writer.size)
+            self._writer.publish()
+            self._writer = None
+
+    def __enter__(self) -> _Shards:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        try:
+            if kind is None or kind is KeyboardInterrupt:
+                self._finish()
+        finally:
+            if self._writer is not None:
+                self._writer.discard()

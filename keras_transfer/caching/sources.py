@@ -1,0 +1,148 @@
+"""Where the examples of a dataset are told apart, and where their features come in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from keras_transfer.data.dataset_copy import independent_copy
+from keras_transfer.data.examples import Examples, examples_of
+from keras_transfer.models.exactness import NotExactError
+
+Lookup = Callable[[tf.Tensor], Any]
+
+
+class Source(Protocol):
+    """The examples of a dataset, numbered from 0 in the order of `digests`.
+
+    Attributes:
+        digests: 16 bytes for each example.
+    """
+
+    digests: list[bytes]
+
+    def pictures(self, wanted: np.ndarray) -> tf.data.Dataset:
+        """Batches `(numbers, what the model gets)` of the examples where `wanted` is true."""
+
+    def with_features(self, lookup: Lookup) -> tf.data.Dataset:
+        """The dataset, with features in the place of what the model gets."""
+
+
+def source_of(dataset: tf.data.Dataset) -> Source:
+    """The examples of a dataset of batches `(pictures, labels)`.
+
+    Raises:
+        NotExactError: if they are others in every epoch, or the pipeline cannot be copied, to
+            look at it without leaving a trace.
+    """
+    examples = examples_of(dataset)
+    return _PipelineSource(dataset) if examples is None else _NumberedSource(examples)
+
+
+class _NumberedSource:
+    """Examples of this package's own datasets, which need not be decoded to be told apart."""
+
+    def __init__(self, examples: Examples):
+        self._examples = examples
+        self.digests = list(examples.digests())
+
+    def pictures(self, wanted: np.ndarray) -> tf.data.Dataset:
+        return self._examples.pictures(wanted)
+
+    def with_features(self, lookup: Lookup) -> tf.data.Dataset:
+        numbers = self._examples.numbers()
+        return numbers.map(lambda number, label: (lookup(number), label))
+
+
+class _PipelineSource:
+    """Examples of any dataset of batches, told apart by what the model would get.
+
+    Each epoch runs the pipeline, as it would without features, and looks up what comes out of it.
+    """
+
+    def __init__(self, dataset: tf.data.Dataset):
+        self._dataset = dataset
+        try:
+            self._copy = independent_copy(dataset)
+        except ValueError as error:
+            raise NotExactError(str(error)) from error
+        digests = self._copy.map(_digests_of_batch, num_parallel_calls=tf.data.AUTOTUNE)
+        found = np.concatenate(list(digests.prefetch(2).as_numpy_iterator()))
+        self._found = np.unique(found, axis=0)  # an example may come several times in an epoch
+        # Pipelines that change pictures at random give other ones when they are read again.
+        again = np.concatenate(list(digests.take(2).as_numpy_iterator()))
+        if not np.isin(_joined(again), _joined(self._found)).all():
+            raise NotExactError(
+                "Expected a dataset that gives the same pictures in every epoch: augment them "
+                f"behind the cache. Received: {dataset}, which gives others."
+            )
+        self.digests = [row.tobytes() for row in self._found]
+        keys = tf.lookup.KeyValueTensorInitializer(
+            tf.constant(self._found[:, 0]), tf.range(len(self._found), dtype=tf.int64)
+        )
+        self._table = tf.lookup.StaticHashTable(keys, default_value=-1)
+
+    def pictures(self, wanted: np.ndarray) -> tf.data.Dataset:
+        chosen = tf.constant(wanted)
+
+        def choose(pictures: Any, *_: Any) -> tuple[tf.Tensor, Any]:
+            numbers = self._numbers(pictures)
+            keep = tf.where(tf.gather(chosen, numbers))[:, 0]
+            numbers = tf.gather(numbers, keep)
+            return numbers, tf.nest.map_structure(lambda x: tf.gather(x, keep), pictures)
+
+        batches = self._copy.map(choose).filter(lambda numbers, _: tf.size(numbers) > 0)
+        return batches.prefetch(2)
+
+    def with_features(self, lookup: Lookup) -> tf.data.Dataset:
+        def replace(pictures: Any, *rest: Any) -> tuple[Any, ...]:
+            numbers = self._numbers(pictures)
+            known = tf.debugging.assert_non_negative(
+                numbers,
+                "Expected the pictures that the dataset gave before: where they differ from epoch "
+                "to epoch, train with `cache=None`.",
+            )
+            with tf.control_dependencies([known]):
+                return lookup(tf.identity(numbers)), *rest
+
+        return self._dataset.map(replace, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _numbers(self, pictures: Any) -> tf.Tensor:
+        digests = _digests_of_batch(pictures)
+        numbers = self._table.lookup(digests[:, 0])
+        found = tf.gather(tf.constant(self._found[:, 1]), tf.maximum(numbers, 0))
+        return tf.where(found == digests[:, 1], numbers, -1)
+
+
+def _digests_of_batch(pictures: Any, *_: Any) -> tf.Tensor:
+    """Two hashes of each example, forwards and backwards, int64 `(batch, 2)`."""
+    parts = tf.nest.flatten(pictures)
+    halves = []
+    for turn in (False, True):
+        of_parts = [_hash(_row_bytes(part, turn=turn)) for part in parts]
+        of_shapes = [_hash_of_shape(part) for part in parts]
+        halves.append(_hash(tf.concat([*of_parts, *of_shapes], axis=1)))
+    return tf.bitcast(tf.stack(halves, axis=1), tf.int64)
+
+
+def _joined(digests: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(digests).view("V16")[:, 0]
+
+
+def _row_bytes(part: tf.Tensor, *, turn: bool) -> tf.Tensor:
+    rows = tf.reshape(part, [tf.shape(part)[0], -1])
+    if not turn:
+        return rows
+    return tf.strings.join([rows, "."]) if rows.dtype == tf.string else tf.reverse(rows, [1])
+
+
+def _hash_of_shape(part: tf.Tensor) -> tf.Tensor:
+    """The same for each example, uint8 `(batch, 8)`: numbers in another shape are others."""
+    return tf.repeat(_hash(tf.shape(part)[None, 1:]), tf.shape(part)[0], axis=0)
+
+
+def _hash(rows: tf.Tensor) -> tf.Tensor:
+    return tf.raw_ops.Fingerprint(data=rows, method="farmhash64")

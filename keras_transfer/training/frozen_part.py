@@ -1,0 +1,189 @@
+"""Trains a stage on what its frozen part gives, computed once, where that is exact."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_transfer.caching.feature_cache import FeatureCache, Found
+from keras_transfer.caching.store import CacheTooSmallError, in_units
+from keras_transfer.models.exactness import NotExactError
+from keras_transfer.models.split_frozen import split_frozen
+
+
+@dataclasses.dataclass
+class Learner:
+    """What `fit` runs on: the model and pictures, or its tail and features.
+
+    Attributes:
+        model: keras.Model, compiled.
+        train: tf.data.Dataset.
+        validation: tf.data.Dataset, or None.
+        found: the features behind the datasets; empty where they are pictures.
+    """
+
+    model: keras.Model
+    train: tf.data.Dataset
+    validation: tf.data.Dataset | None
+    found: tuple[Found, ...] = ()
+
+
+class FrozenPart:
+    """Runs the frozen part of a model once for each stage and example.
+
+    Args:
+        cache: kx.FeatureCache, or None to train on pictures.
+        augmentation: keras.Model that changes training pictures, or None.
+        mixing: whether they are mixed.
+        verbose: whether to say what is done.
+    """
+
+    def __init__(
+        self,
+        cache: FeatureCache | None,
+        augmentation: keras.Model | None,
+        *,
+        mixing: bool,
+        verbose: bool,
+    ):
+        self._cache = cache
+        self._augmentation = augmentation
+        self._mixing = mixing
+        self._verbose = verbose
+        self._trained: set[int] = set()
+
+    def learner(
+        self,
+        model: keras.Model,
+        train: tf.data.Dataset,
+        validation: tf.data.Dataset | None,
+        compile_options: dict[str, Any],
+    ) -> Learner:
+        """For a stage of a compiled model, whose optimizer it shares."""
+        plain = Learner(model, train, validation)
+        cache = self._cache
+        if cache is None:
+            return plain
+        try:
+            self._check(model, cache)
+            with model.distribute_strategy.scope():
+                frozen_part, tail = split_frozen(model)
+                _check_order(model, tail)
+                tail.compile(model.optimizer, **compile_options)
+            found = self._find(cache, frozen_part, train, validation)
+        except (NotExactError, CacheTooSmallError) as error:
+            self._say(f"The frozen part runs in every epoch: {error}")
+            return plain
+        except OSError as error:
+            warnings.warn(f"Training goes on without the feature cache. {error}", stacklevel=6)
+            self._cache = None
+            return plain
+        self._say(_told(found))
+        self._stale = any(id(weight) in self._trained for weight in frozen_part.weights)
+        train, validation = [*(part.dataset for part in found), None][:2]
+        return Learner(tail, train, validation, found)
+
+    def finish(self, model: keras.Model, learner: Learner) -> None:
+        """Lets go of a stage's features; removes those that no other training can use."""
+        for part in learner.found:
+            part.close()
+        if learner.found and self._stale and self._cache is not None:
+            self._cache.remove(learner.found[0].entry)
+        self._trained |= {id(weight) for weight in model.trainable_weights}
+
+    def _find(
+        self,
+        cache: FeatureCache,
+        frozen_part: keras.Model,
+        train: tf.data.Dataset,
+        validation: tf.data.Dataset | None,
+    ) -> tuple[Found, ...]:
+        found = [cache.find(frozen_part, train, self._augmentation, verbose=self._verbose)]
+        if validation is not None:
+            found.append(cache.find(frozen_part, validation, verbose=self._verbose))
+        return tuple(found)
+
+    def _check(self, model: keras.Model, cache: FeatureCache) -> None:
+        """What speaks against features before anything is looked at."""
+        if type(model).__module__.split(".")[0] != "keras":
+            raise NotExactError(f"a {type(model).__name__} may train in a way of its own.")
+        if self._mixing:
+            raise NotExactError("pictures are mixed anew.")
+        if self._augmentation is not None and cache.views is None:
+            raise NotExactError(
+                "pictures are augmented anew. cache=kx.FeatureCache(views=4) stores four views of "
+                "each."
+            )
+        if model.distribute_strategy.extended._in_multi_worker_mode():
+            raise NotExactError("several workers share the data.")
+
+    def _say(self, line: str) -> None:
+        if self._verbose:
+            print(line)
+
+
+def fit(
+    model: keras.Model, learner: Learner, callbacks: list[keras.callbacks.Callback], **options: Any
+) -> keras.callbacks.History:
+    """`learner.model.fit` for callbacks that see the whole model.
+
+    Args:
+        model: the whole model.
+        learner: what is run.
+        callbacks: such as save the model or change its optimizer's rate.
+        options: of `fit`, `epochs` and `verbose` among them.
+    """
+    if learner.model is not model:
+        callbacks = keras.callbacks.CallbackList(
+            [*callbacks, _StopTogether(learner.model)],
+            add_history=True,
+            add_progbar=options["verbose"] != 0,
+            model=model,
+            verbose=options["verbose"],
+            epochs=options["epochs"],
+            steps=int(learner.train.cardinality()),
+        )
+        model.stop_training = False
+        learner.model.history = model.history
+    return learner.model.fit(
+        learner.train,
+        validation_data=learner.validation,
+        callbacks=callbacks,
+        shuffle=False,  # Keras warns that it does not shuffle a dataset
+        **options,
+    )
+
+
+class _StopTogether(keras.callbacks.Callback):
+    """Stops the tail when another callback has stopped the model."""
+
+    def __init__(self, tail: keras.Model):
+        super().__init__()
+        self._tail = tail
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._tail.stop_training = self.model.stop_training
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._tail.stop_training = self.model.stop_training
+
+
+def _check_order(model: keras.Model, tail: keras.Model) -> None:
+    """Optimizers keep their averages of weights in a list."""
+    orders = [[id(weight) for weight in x.trainable_variables] for x in (model, tail)]
+    if orders[0] != orders[1]:
+        raise NotExactError("its weights would come in another order.")
+
+
+def _told(found: tuple[Found, ...]) -> str:
+    rows, computed = sum(part.rows for part in found), sum(part.computed for part in found)
+    size = in_units(sum(part.num_bytes for part in found))
+    views = "views of pictures" if found[0].views > 1 else "pictures"
+    if not computed:
+        return f"The frozen part need not run: features of {rows} {views} are cached ({size})."
+    cached = f", {rows - computed} were cached" if computed < rows else ""
+    return f"The frozen part ran once on {computed} {views}{cached} ({size} of features in all)."

@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_transfer._keras_home import keras_home
-from keras_transfer._progress import track
-from keras_transfer._version import __version__
-from keras_transfer.caching.filling import fill
-from keras_transfer.caching.layout import Layout, StoredDtype, check_dtype, layout_of
-from keras_transfer.caching.rows import Rows
-from keras_transfer.caching.sources import Source, source_of
-from keras_transfer.caching.store import CacheEntry, CacheTooSmallError, Store
-from keras_transfer.caching.views import Views
-from keras_transfer.models.fingerprint import fingerprint
-
-# Batches that wait for training; more would only take memory.
-_PREFETCHED = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """Features of a dataset.
-
-    Attributes:
-        dataset: tf.data.Dataset, with features in the place of pictures.
-        entry: str, the name of the entry in the cache.
-        rows: int, how many pictures or views of pictures.
-        computed: int, how many of them were not in the cache.
-        num_bytes: int, of all.
-        views: int, of each picture.
-        close: lets others remove them, when the dataset is no longer used.
-    """
-
-    dataset: tf.data.Dataset
-    entry: str
-    rows: int
-    computed: int
-    num_bytes: int
-    views: int
-    close: Callable[[], None]
+from keras_transfer.caching.frozen_features import FrozenFeatures
+from keras_transfer.caching.layout import StoredDtype, check_dtype
+from keras_transfer.caching.store import CacheEntry, Store
 
 
 class FeatureCache:
@@ -138,50 +101,14 @@ class FeatureCache:
             RuntimeError: if the features do not fit into the cache.
             OSError: if the folder cannot be written.
         """
-        return self.find(frozen_part, dataset, augmentation, verbose=verbose).dataset
+        opened = self.open(frozen_part, verbose=verbose)
+        return opened.find(dataset, augmentation).dataset()
 
-    def find(
-        self,
-        frozen_part: keras.Model,
-        dataset: tf.data.Dataset,
-        augmentation: keras.Model | None = None,
-        *,
-        verbose: bool = True,
-    ) -> Found:
-        """As `features`, with what it took."""
-        layout = layout_of(frozen_part, self.dtype)
-        views = None if augmentation is None else Views(augmentation, self.views or 1)
-        source = source_of(dataset)
-        digests = source.digests if views is None else views.digests(source.digests)
-        name, about = _name(frozen_part, layout), _about(frozen_part, layout)
-        folder = self._store.entry(name, about)
-        rows = Rows(folder, digests, layout.row_bytes)
-        computed = 0
-        if rows.missing.any():
-            self._store.check_size(len(digests) * layout.row_bytes)
-            with self._store.lock(folder):
-                rows = Rows(folder, digests, layout.row_bytes)  # others may have been faster
-                computed = int(rows.missing.sum())
-                batches = _batches(source, rows.missing, views, digests)
-                pictures = track(batches, "Running the frozen part once", show=verbose)
-                make_room = self._store.make_room
-                fill(folder, frozen_part, layout, pictures, digests, make_room)
-            rows = Rows(folder, digests, layout.row_bytes)
-        if rows.missing.any():
-            raise CacheTooSmallError("what was written has been removed by another process")
-        read = rows.reader()
-
-        def lookup(numbers: tf.Tensor) -> Any:
-            return layout.unpack(read(numbers))
-
-        if views is None:
-            made = source.with_features(lookup)
-        else:
-            made = views.in_turn(source.with_features(tf.identity), lookup)
-        ready = made.prefetch(_PREFETCHED)
-        size = len(digests) * layout.row_bytes
-        count = 1 if views is None else views.count
-        return Found(ready, name, len(digests), computed, size, count, rows.close)
+    def open(self, frozen_part: keras.Model, *, verbose: bool = True) -> FrozenFeatures:
+        """The features of a frozen part, of all datasets: its weights are read once."""
+        return FrozenFeatures(
+            frozen_part, self._store, dtype=self.dtype, views=self.views or 1, verbose=verbose
+        )
 
     def entries(self) -> list[CacheEntry]:
         """What is stored, that used last first."""
@@ -190,33 +117,3 @@ class FeatureCache:
     def remove(self, name: str) -> bool:
         """Removes an entry by its name; False where others are reading some of it."""
         return self._store.remove(name)
-
-
-def _batches(
-    source: Source, missing: np.ndarray, views: Views | None, digests: list[bytes]
-) -> Iterator[tuple[tf.Tensor, Any]]:
-    """What is missing: numbers of rows, and what the frozen part gets."""
-    if views is None:
-        yield from source.pictures(missing)
-        return
-    for view, wanted in enumerate(missing.reshape(-1, views.count).T):
-        for numbers, pictures in source.pictures(wanted):
-            rows = numbers * views.count + view
-            yield rows, views.augment(pictures, digests[int(rows[0])])
-
-
-def _name(frozen_part: keras.Model, layout: Layout) -> str:
-    """Of the entry, by all that features follow from besides the pictures."""
-    versions = (__version__, keras.__version__, tf.__version__)
-    told = repr((fingerprint(frozen_part), layout, versions))
-    return hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
-
-
-def _about(frozen_part: keras.Model, layout: Layout) -> dict[str, object]:
-    """For people who list the cache."""
-    inner = [layer.name for layer in frozen_part.layers if isinstance(layer, keras.Model)]
-    return {
-        "model": ", ".join(inner) or f"up to {frozen_part.layers[-1].name}",
-        "shapes": [f"{part.stored.name} {part.shape}" for part in layout.parts],
-        "row_bytes": layout.row_bytes,
-    }

@@ -19,9 +19,36 @@ SHARD_BYTES = 64_000_000
 SHARD_SECONDS = 15.0
 
 
+class Runner:
+    """A frozen part as a function of batches of any length, traced once.
+
+    Args:
+        frozen_part: functional.
+    """
+
+    def __init__(self, frozen_part: keras.Model):
+        def run(pictures: Any) -> list[tf.Tensor]:
+            return keras.tree.flatten(frozen_part(pictures, training=False))
+
+        self._run = tf.function(run, reduce_retracing=True, jit_compile=False, autograph=False)
+        self._traced: dict[Any, Any] = {}
+
+    def __call__(self, pictures: Any) -> list[tf.Tensor]:
+        """The features of a batch."""
+        specs = tf.nest.map_structure(_any_length, pictures)
+        key = str(specs)
+        if key not in self._traced:
+            self._traced[key] = self._run.get_concrete_function(specs)
+        return self._traced[key](pictures)
+
+
+def _any_length(part: tf.Tensor) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *part.shape[1:]], part.dtype)
+
+
 def fill(
     folder: pathlib.Path,
-    frozen_part: keras.Model,
+    run: Runner,
     layout: Layout,
     batches: Iterable[tuple[tf.Tensor, Any]],
     digests: list[bytes],
@@ -31,24 +58,18 @@ def fill(
 
     Args:
         folder: of the entry.
-        frozen_part: functional.
+        run: the frozen part.
         layout: of its rows.
         batches: of numbers and pictures.
         digests: by number.
         make_room: called with the size of each shard before it appears.
     """
     remove_unfinished(folder)
-    run = tf.function(
-        lambda pictures: keras.tree.flatten(frozen_part(pictures, training=False)),
-        reduce_retracing=True,
-        jit_compile=False,
-    )
     done: set[int] = set()
     with _Shards(folder, layout.row_bytes, make_room) as shards:
         for numbers, pictures in batches:
             numbers, pictures = _fresh(numbers.numpy(), pictures, done)
             if len(numbers):
-                run = _traced(run, pictures)
                 shards.add([digests[number] for number in numbers], layout.pack(run(pictures)))
 
 
@@ -62,15 +83,6 @@ def _fresh(numbers: np.ndarray, pictures: Any, done: set[int]) -> tuple[np.ndarr
     if len(keep) == len(numbers):
         return numbers, pictures
     return numbers[keep], tf.nest.map_structure(lambda part: tf.gather(part, keep), pictures)
-
-
-def _traced(run: Any, pictures: Any) -> Any:
-    """For batches of any length, so that the last one does not trace the model again."""
-    if not hasattr(run, "get_concrete_function"):
-        return run
-    return run.get_concrete_function(
-        tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), pictures)
-    )
 
 
 class _Shards:

@@ -27,8 +27,8 @@ class Source(Protocol):
     def pictures(self, wanted: np.ndarray) -> tf.data.Dataset:
         """Batches `(numbers, what the model gets)` of the examples where `wanted` is true."""
 
-    def with_features(self, lookup: Lookup) -> tf.data.Dataset:
-        """The dataset, with features in the place of what the model gets."""
+    def with_features(self, lookup: Lookup, then: Callable[..., Any]) -> tf.data.Dataset:
+        """The dataset, with features in the place of what the model gets, through a function."""
 
 
 def source_of(dataset: tf.data.Dataset) -> Source:
@@ -52,9 +52,11 @@ class _NumberedSource:
     def pictures(self, wanted: np.ndarray) -> tf.data.Dataset:
         return self._examples.pictures(wanted)
 
-    def with_features(self, lookup: Lookup) -> tf.data.Dataset:
-        numbers = self._examples.numbers()
-        return numbers.map(lambda number, label: (lookup(number), label))
+    def with_features(self, lookup: Lookup, then: Callable[..., Any]) -> tf.data.Dataset:
+        label = self._examples.label
+        return self._examples.batches().map(
+            lambda numbers, examples: then(lookup(numbers), label(examples))
+        )
 
 
 class _PipelineSource:
@@ -97,7 +99,7 @@ class _PipelineSource:
         batches = self._copy.map(choose).filter(lambda numbers, _: tf.size(numbers) > 0)
         return batches.prefetch(2)
 
-    def with_features(self, lookup: Lookup) -> tf.data.Dataset:
+    def with_features(self, lookup: Lookup, then: Callable[..., Any]) -> tf.data.Dataset:
         def replace(pictures: Any, *rest: Any) -> tuple[Any, ...]:
             numbers = self._numbers(pictures)
             known = tf.debugging.assert_non_negative(
@@ -106,7 +108,7 @@ class _PipelineSource:
                 "to epoch, train with `cache=None`.",
             )
             with tf.control_dependencies([known]):
-                return lookup(tf.identity(numbers)), *rest
+                return then(lookup(tf.identity(numbers)), *rest)
 
         return self._dataset.map(replace, num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -52,17 +52,24 @@ class Views:
             variable.assign(value)
         return changed
 
-    def in_turn(self, dataset: tf.data.Dataset, lookup: Callable[[tf.Tensor], Any]) -> Any:
+    def in_turn(
+        self,
+        dataset: tf.data.Dataset,
+        lookup: Callable[[tf.Tensor], Any],
+        then: Callable[..., Any],
+    ) -> tf.data.Dataset:
         """Replaces numbers of examples by the rows of the view that is due.
 
         Args:
             dataset: of batches `(numbers, ...)`.
             lookup: gives features by numbers of views.
+            then: what happens to each batch.
         """
         epoch = tf.Variable(-1, dtype=tf.int64, trainable=False)
 
-        def chosen(now: tf.Tensor, batch: tuple[Any, ...]) -> tuple[Any, ...]:
-            return lookup(batch[0] * self.count + self._due(batch[0], now)), *batch[1:]
+        def chosen(now: tf.Tensor, batch: tuple[Any, ...]) -> Any:
+            views = batch[0] * self.count + self._due(batch[0], now)
+            return then(lookup(views), *batch[1:])
 
         # Each iterator counts itself; all its batches are given the same count.
         count = tf.data.Dataset.from_tensors(0).map(lambda _: epoch.assign_add(1))

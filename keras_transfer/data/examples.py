@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-
-# How many encoded pictures are read before they are hashed.
-_BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +24,9 @@ class Examples:
             is, the functions below know.
         as_trained: tf.data.Dataset of the same, as the batches are made of them.
         picture: gives the picture of an example, as the model gets it.
-        label: gives the label of an example.
-        content: gives a scalar string, what the picture is made from.
-        settings: str. How it is made from that.
+        label: gives the label of an example, or the labels of a batch of them.
+        contents: gives the bytes that each picture is made from, in order of the numbers.
+        settings: str. How it is made from them.
         batch_size: int.
     """
 
@@ -37,20 +34,17 @@ class Examples:
     as_trained: tf.data.Dataset
     picture: Callable[[Any], tf.Tensor]
     label: Callable[[Any], tf.Tensor]
-    content: Callable[[Any], tf.Tensor]
+    contents: Callable[[], Iterable[bytes]]
     settings: str
     batch_size: int
 
     def digests(self) -> Iterator[bytes]:
         """16 bytes for each picture by its content, in order of the numbers."""
-        contents = self.in_order.map(
-            lambda _, example: self.content(example), num_parallel_calls=tf.data.AUTOTUNE
-        )
-        for batch in contents.batch(_BATCH).prefetch(2).as_numpy_iterator():
-            for content in batch:
-                digest = hashlib.blake2b(self.settings.encode(), digest_size=16)
-                digest.update(b"\0" + content)
-                yield digest.digest()
+        settings = hashlib.blake2b(self.settings.encode(), digest_size=16)
+        for content in self.contents():
+            digest = settings.copy()
+            digest.update(content)
+            yield digest.digest()
 
     def pictures(self, wanted: np.ndarray) -> tf.data.Dataset:
         """Batches `(numbers, pictures)` of some examples.
@@ -66,10 +60,9 @@ class Examples:
         )
         return loaded.batch(self.batch_size).prefetch(2)
 
-    def numbers(self) -> tf.data.Dataset:
-        """Batches `(numbers, labels)`, in the order of the dataset."""
-        pairs = self.as_trained.map(lambda number, example: (number, self.label(example)))
-        return pairs.batch(self.batch_size)
+    def batches(self) -> tf.data.Dataset:
+        """Batches `(numbers, examples)`, in the order of the dataset."""
+        return self.as_trained.batch(self.batch_size)
 
 
 def rebatched(dataset: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -28,6 +30,8 @@ FOREIGN_SUFFIXES = {
     ".svg",
     ".ico",
 }
+# Files that are read ahead of what takes them.
+_AT_ONCE = 64
 _PART_FOLDERS = {
     "train": ("train",),
     "validation": ("validation", "valid", "val"),
@@ -111,7 +115,7 @@ def image_folder(
         {part: tf.data.Dataset.from_tensor_slices(pair) for part, pair in files.items()},
         picture=lambda example: decode_picture(tf.io.read_file(example[0])),
         label=lambda example: example[1],
-        content=lambda example: tf.io.read_file(example[0]),
+        contents=lambda part: _contents(files[part][0]),
         class_names=class_names,
         image_size=image_size,
         resize=resize,
@@ -129,6 +133,14 @@ def picture_files(folder: pathlib.Path) -> list[pathlib.Path]:
         and not any(piece.startswith(".") for piece in file.relative_to(folder).parts)
         and file.is_file()
     ]
+
+
+def _contents(paths: np.ndarray) -> Iterator[bytes]:
+    """What is in the files, many of which are on the way at once."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for start in range(0, len(paths), _AT_ONCE):
+            batch = map(pathlib.Path, paths[start : start + _AT_ONCE])
+            yield from pool.map(pathlib.Path.read_bytes, batch)
 
 
 def _part_folders(root: pathlib.Path) -> dict[str, pathlib.Path]:

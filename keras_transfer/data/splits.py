@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,7 +119,7 @@ def make_splits(
     *,
     picture: Callable[[Any], tf.Tensor],
     label: Callable[[Any], tf.Tensor],
-    content: Callable[[Any], tf.Tensor],
+    contents: Callable[[str], Iterable[bytes]],
     class_names: list[str],
     image_size: tuple[int, int],
     resize: Resize,
@@ -133,8 +133,8 @@ def make_splits(
         parts: for "train" and maybe "validation" and "test", a dataset of known length of what
             is cheap to shuffle (paths, indices).
         picture: maps one element to a picture of any size, in TensorFlow ops.
-        label: maps one element to its label.
-        content: maps one element to a scalar string that tells its picture from all others.
+        label: maps one element to its label, or a batch of them to theirs.
+        contents: gives, by the name of a part, the bytes that its pictures are made from.
         class_names: see `Splits`, as the two arguments that follow.
         image_size: see there.
         resize: see there.
@@ -165,9 +165,14 @@ def make_splits(
         )
         dataset = loaded.batch(batch_size).prefetch(tf.data.AUTOTUNE)
         dataset.resize = resize  # as Keras notes `class_names` on its datasets
-        settings = f"{size} {resize}"
         dataset.examples = Examples(
-            in_order, shuffled, resized, label, content, settings, batch_size
+            in_order,
+            shuffled,
+            resized,
+            label,
+            lambda: contents(part),
+            f"{size} {resize}",
+            batch_size,
         )
         return dataset
 

@@ -65,11 +65,16 @@ def tfds(
 
     decoders = {image_key: _skip_decoding()}
     parts = _parts(_splits(builder), validation_split, test_split)
+    sets = {part: builder.as_dataset(split=s, decoders=decoders) for part, s in parts.items()}
     return make_splits(
-        {part: builder.as_dataset(split=split, decoders=decoders) for part, split in parts.items()},
+        sets,
         picture=lambda example: decode_picture(example[image_key]),
         label=lambda example: tf.cast(example[label_key], tf.int32),
-        content=lambda example: example[image_key],
+        contents=lambda part: (
+            encoded
+            for batch in sets[part].map(lambda example: example[image_key]).batch(64)
+            for encoded in batch.numpy()
+        ),
         class_names=class_names,
         image_size=image_size,
         resize=resize,

@@ -29,9 +29,9 @@ from keras_transfer.training.checkpoints import Checkpoints
 from keras_transfer.training.class_weights import ClassWeight, class_weights
 from keras_transfer.training.compiling import compile_for_use, compile_options
 from keras_transfer.training.early_stopping import EarlyStopping
-from keras_transfer.training.frozen_part import FrozenPart
+from keras_transfer.training.frozen_part import FrozenPart, Learner
 from keras_transfer.training.identity import described
-from keras_transfer.training.inputs import categorical, prepared
+from keras_transfer.training.inputs import categorical, preparation, prepared, ready
 from keras_transfer.training.loop import StageLoop
 from keras_transfer.training.optimizers import OptimizerChain, Updates
 from keras_transfer.training.pull import pulled, start_weights
@@ -176,18 +176,17 @@ def fine_tune(
         settings = described({**identity, "weights": [weight.shape for weight in model.weights]})
         keeping = Checkpoints(pathlib.Path(checkpoints), settings, stopping)
     start = start_weights(model, regularizer, keeping)
+
+    def prepare(learner: Learner, steps: int) -> tf.data.Dataset:
+        if learner.found:
+            return ready(learner.found[0].through(preparation(model, None, None, weights)), steps)
+        return prepared(model, learner.train, augmentation, mixing, steps, weights=weights)
+
     loop = StageLoop(
         model,
         train,
         chain=OptimizerChain(updates, len(stages), start),
-        prepare=lambda learner, steps: prepared(
-            model,
-            learner.train,
-            None if learner.found else augmentation,
-            mixing,
-            steps,
-            weights=weights,
-        ),
+        prepare=prepare,
         frozen_part=FrozenPart(
             FeatureCache() if cache == "auto" else cache,
             augmentation,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_transfer.caching.feature_cache import FeatureCache, Found
+from keras_transfer.caching.feature_cache import FeatureCache
+from keras_transfer.caching.frozen_features import Found
 from keras_transfer.caching.store import CacheTooSmallError, in_units
 from keras_transfer.models.exactness import NotExactError
 from keras_transfer.models.split_frozen import split_frozen
@@ -23,13 +25,17 @@ class Learner:
         model: keras.Model, compiled.
         train: tf.data.Dataset.
         validation: tf.data.Dataset, or None.
+        validation_steps: int, or None for all of a finite dataset.
         found: the features behind the datasets; empty where they are pictures.
+        entry: str, their name in the cache.
     """
 
     model: keras.Model
     train: tf.data.Dataset
     validation: tf.data.Dataset | None
-    found: tuple[Found, ...] = ()
+    validation_steps: int | None = None
+    found: Sequence[Found] = ()
+    entry: str = ""
 
 
 class FrozenPart:
@@ -74,7 +80,10 @@ class FrozenPart:
                 frozen_part, tail = split_frozen(model)
                 _check_order(model, tail)
                 tail.compile(model.optimizer, **compile_options)
-            found = self._find(cache, frozen_part, train, validation)
+            features = cache.open(frozen_part, verbose=self._verbose)
+            found = [features.find(train, self._augmentation)]
+            if validation is not None:
+                found.append(features.find(validation))
         except (NotExactError, CacheTooSmallError) as error:
             self._say(f"The frozen part runs in every epoch: {error}")
             return plain
@@ -84,28 +93,22 @@ class FrozenPart:
             return plain
         self._say(_told(found))
         self._stale = any(id(weight) in self._trained for weight in frozen_part.weights)
-        train, validation = [*(part.dataset for part in found), None][:2]
-        return Learner(tail, train, validation, found)
+        learner = Learner(tail, train, validation, found=found, entry=features.name)
+        if validation is not None:
+            learner.validation = found[1].dataset()
+            steps = int(learner.validation.cardinality())
+            if steps > 0 and model.distribute_strategy.num_replicas_in_sync == 1:
+                # One iterator for all epochs: starting one takes as long as many steps.
+                learner.validation, learner.validation_steps = learner.validation.repeat(), steps
+        return learner
 
     def finish(self, model: keras.Model, learner: Learner) -> None:
         """Lets go of a stage's features; removes those that no other training can use."""
         for part in learner.found:
             part.close()
         if learner.found and self._stale and self._cache is not None:
-            self._cache.remove(learner.found[0].entry)
+            self._cache.remove(learner.entry)
         self._trained |= {id(weight) for weight in model.trainable_weights}
-
-    def _find(
-        self,
-        cache: FeatureCache,
-        frozen_part: keras.Model,
-        train: tf.data.Dataset,
-        validation: tf.data.Dataset | None,
-    ) -> tuple[Found, ...]:
-        found = [cache.find(frozen_part, train, self._augmentation, verbose=self._verbose)]
-        if validation is not None:
-            found.append(cache.find(frozen_part, validation, verbose=self._verbose))
-        return tuple(found)
 
     def _check(self, model: keras.Model, cache: FeatureCache) -> None:
         """What speaks against features before anything is looked at."""
@@ -152,6 +155,7 @@ def fit(
     return learner.model.fit(
         learner.train,
         validation_data=learner.validation,
+        validation_steps=learner.validation_steps,
         callbacks=callbacks,
         shuffle=False,  # Keras warns that it does not shuffle a dataset
         **options,
@@ -179,7 +183,7 @@ def _check_order(model: keras.Model, tail: keras.Model) -> None:
         raise NotExactError("its weights would come in another order.")
 
 
-def _told(found: tuple[Found, ...]) -> str:
+def _told(found: Sequence[Found]) -> str:
     rows, computed = sum(part.rows for part in found), sum(part.computed for part in found)
     size = in_units(sum(part.num_bytes for part in found))
     views = "views of pictures" if found[0].views > 1 else "pictures"

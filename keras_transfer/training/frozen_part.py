@@ -25,7 +25,6 @@ class Learner:
         model: keras.Model, compiled.
         train: tf.data.Dataset.
         validation: tf.data.Dataset, or None.
-        validation_steps: int, or None for all of a finite dataset.
         found: the features behind the datasets; empty where they are pictures.
         entry: str, their name in the cache.
     """
@@ -33,7 +32,6 @@ class Learner:
     model: keras.Model
     train: tf.data.Dataset
     validation: tf.data.Dataset | None
-    validation_steps: int | None = None
     found: Sequence[Found] = ()
     entry: str = ""
 
@@ -96,10 +94,6 @@ class FrozenPart:
         learner = Learner(tail, train, validation, found=found, entry=features.name)
         if validation is not None:
             learner.validation = found[1].dataset()
-            steps = int(learner.validation.cardinality())
-            if steps > 0 and model.distribute_strategy.num_replicas_in_sync == 1:
-                # One iterator for all epochs: starting one takes as long as many steps.
-                learner.validation, learner.validation_steps = learner.validation.repeat(), steps
         return learner
 
     def finish(self, model: keras.Model, learner: Learner) -> None:
@@ -152,14 +146,29 @@ def fit(
         )
         model.stop_training = False
         learner.model.history = model.history
+    one_replica = model.distribute_strategy.num_replicas_in_sync == 1
+    train, steps = _endless(learner.train) if one_replica else (learner.train, None)
+    validation, validation_steps = learner.validation, None
+    if validation is not None and one_replica:
+        validation, validation_steps = _endless(validation)
     return learner.model.fit(
-        learner.train,
-        validation_data=learner.validation,
-        validation_steps=learner.validation_steps,
+        train,
+        steps_per_epoch=steps,
+        validation_data=validation,
+        validation_steps=validation_steps,
         callbacks=callbacks,
         shuffle=False,  # Keras warns that it does not shuffle a dataset
         **options,
     )
+
+
+def _endless(dataset: tf.data.Dataset) -> tuple[tf.data.Dataset, int | None]:
+    """The dataset for all epochs, and how many batches are one.
+
+    Keras starts two iterators an epoch, each with its buffers empty; of this, one in all.
+    """
+    steps = int(dataset.cardinality())
+    return (dataset.repeat(), steps) if steps > 0 else (dataset, None)
 
 
 class _StopTogether(keras.callbacks.Callback):

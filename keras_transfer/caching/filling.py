@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
 import pathlib
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -17,6 +20,7 @@ from keras_transfer.caching.shards import ShardWriter, remove_unfinished
 # A shard is finished after so many bytes or seconds: no kill costs more work than that.
 SHARD_BYTES = 64_000_000
 SHARD_SECONDS = 15.0
+_AT_ONCE = 2
 
 
 class Runner:
@@ -32,13 +36,15 @@ class Runner:
 
         self._run = tf.function(run, reduce_retracing=True, jit_compile=False, autograph=False)
         self._traced: dict[Any, Any] = {}
+        self._lock = threading.Lock()
 
     def __call__(self, pictures: Any) -> list[tf.Tensor]:
         """The features of a batch."""
         specs = tf.nest.map_structure(_any_length, pictures)
         key = str(specs)
-        if key not in self._traced:
-            self._traced[key] = self._run.get_concrete_function(specs)
+        with self._lock:
+            if key not in self._traced:
+                self._traced[key] = self._run.get_concrete_function(specs)
         return self._traced[key](pictures)
 
 
@@ -65,12 +71,27 @@ def fill(
         make_room: called with the size of each shard before it appears.
     """
     remove_unfinished(folder)
-    done: set[int] = set()
     with _Shards(folder, layout.row_bytes, make_room) as shards:
+        for numbers, features in _computed(run, batches):
+            shards.add([digests[number] for number in numbers], layout.pack(features))
+
+
+def _computed(
+    run: Runner, batches: Iterable[tuple[tf.Tensor, Any]]
+) -> Iterator[tuple[np.ndarray, list[tf.Tensor]]]:
+    """Features of the batches in order, two of them on the way: small ops leave cores idle."""
+    done: set[int] = set()
+    waiting: collections.deque[tuple[np.ndarray, Any]] = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
         for numbers, pictures in batches:
             numbers, pictures = _fresh(numbers.numpy(), pictures, done)
             if len(numbers):
-                shards.add([digests[number] for number in numbers], layout.pack(run(pictures)))
+                waiting.append((numbers, pool.submit(run, pictures)))
+            if len(waiting) > _AT_ONCE:
+                numbers, features = waiting.popleft()
+                yield numbers, features.result()
+        for numbers, features in waiting:
+            yield numbers, features.result()
 
 
 def _fresh(numbers: np.ndarray, pictures: Any, done: set[int]) -> tuple[np.ndarray, Any]:

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
+import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -185,7 +186,9 @@ def peak_memory(name: str) -> None:
         cache = kx.FeatureCache(folder.name)
         kx.fine_tune(model, data.train, data.validation, epochs=2, cache=cache, verbose=0)
         stored = sum(entry.num_bytes for entry in cache.entries())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not `getrusage`, which counts what the process was forked from.
+    status = pathlib.Path("/proc/self/status").read_text()
+    peak = 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
     folder.cleanup()
     print(json.dumps({"peak": peak / 1e6, "features": stored / 1e6}))
 

@@ -17,6 +17,14 @@ SIZE = (32, 32)
 _TESTS = itertools.count()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_folder(tmp_path_factory: pytest.TempPathFactory):
+    """What tests unpack and cache goes where nobody else's does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _reset_keras(tmp_path_factory: pytest.TempPathFactory):
     """Names, seeds and the dtype policy of one test do not reach the next."""

@@ -94,7 +94,7 @@ class Rows:
     def close(self) -> None:
         """Lets others remove the shards; readers of what is large end here."""
         for shard in self._shards:
-            shard.file.close()
+            shard.close()
 
     @property
     def in_memory(self) -> bool:

@@ -13,6 +13,7 @@ import os
 import pathlib
 import struct
 import tempfile
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,21 +34,25 @@ class DamagedShardError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A whole shard, kept from removal as long as this object lives.
+    """A whole shard, kept from removal until it is closed or forgotten.
 
     Attributes:
         path: of the file.
         digests: uint64 array `(rows, 2)`, of the example in each row.
         row_bytes: int.
         checksum: of the rows.
-        file: open, with a lock that other readers share.
+        lock: keeps others from removing it.
     """
 
     path: pathlib.Path
     digests: np.ndarray
     row_bytes: int
     checksum: bytes
-    file: Any
+    lock: _Lock
+
+    def close(self) -> None:
+        """Lets others remove it."""
+        self.lock.close()
 
     def rows(self) -> np.ndarray:
         """The rows, uint8 `(rows, row_bytes)`, mapped into memory."""
@@ -62,13 +67,10 @@ class Shard:
         """
         digest = hashlib.blake2b(digest_size=_DIGEST)
         left = len(self.digests) * self.row_bytes
-        self.file.seek(0)
-        while left:
-            piece = self.file.read(min(left, _PIECE))
-            if not piece:
-                break
-            digest.update(piece)
-            left -= len(piece)
+        with open(self.path, "rb") as file:
+            while piece := file.read(min(left, _PIECE)):
+                digest.update(piece)
+                left -= len(piece)
         if digest.digest() != self.checksum:
             raise DamagedShardError(f"{self.path}: the checksum of its rows differs")
 
@@ -84,22 +86,30 @@ def open_shard(path: pathlib.Path, row_bytes: int) -> Shard:
         FileNotFoundError: if it is being removed.
         DamagedShardError: if all but its rows is not what was written.
     """
-    file = open(path, "rb")  # noqa: SIM115  it stays open
-    try:
+    lock = _Lock(path)
+    with open(path, "rb") as file:
+        rows, checksum, digests = _read(path, file, row_bytes)
+    found = np.frombuffer(digests, "<u8").reshape(rows, 2)
+    return Shard(path, found, row_bytes, checksum, lock)
+
+
+class _Lock:
+    """An open file with a lock that other readers share; it goes when this object does."""
+
+    def __init__(self, path: pathlib.Path):
+        descriptor = os.open(path, os.O_RDONLY)
+        self.close = weakref.finalize(self, os.close, descriptor)
         try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FileNotFoundError(f"{path} is being removed") from None
-        size = os.fstat(file.fileno())
-        if size.st_nlink == 0:
+        if os.fstat(descriptor).st_nlink == 0:
             raise FileNotFoundError(f"{path} was removed")
-        return _read(path, file, size.st_size, row_bytes)
-    except BaseException:
-        file.close()
-        raise
 
 
-def _read(path: pathlib.Path, file: Any, size: int, row_bytes: int) -> Shard:
+def _read(path: pathlib.Path, file: Any, row_bytes: int) -> tuple[int, bytes, bytes]:
+    """How many rows a shard has, their checksum, and the digests of their examples."""
+    size = os.fstat(file.fileno()).st_size
     file.seek(max(0, size - _FOOTER.size))
     footer = file.read(_FOOTER.size)
     if len(footer) < _FOOTER.size:
@@ -111,7 +121,7 @@ def _read(path: pathlib.Path, file: Any, size: int, row_bytes: int) -> Shard:
     digests = file.read(rows * _DIGEST)
     if _checksum(footer[: -len(of_rest)] + digests) != of_rest:
         raise DamagedShardError(f"{path}: the checksum of its digests differs")
-    return Shard(path, np.frombuffer(digests, "<u8").reshape(-1, 2), width, checksum, file)
+    return rows, checksum, digests
 
 
 class ShardWriter:

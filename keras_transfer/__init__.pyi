@@ -55,5 +55,7 @@ from .training.learning_rate_curve import LearningRateCurve as LearningRateCurve
 from .training.learning_rate_finder import find_learning_rate as find_learning_rate
 from .training.losses import GeneralizedCrossEntropy as GeneralizedCrossEntropy
 from .training.losses import SparseLabels as SparseLabels
+from .training.pipeline_profile import PipelineProfile as PipelineProfile
+from .training.pipeline_profile import profile_pipeline as profile_pipeline
 from .training.recipe import Recipe as Recipe
 from .training.recipe import default_recipe as default_recipe

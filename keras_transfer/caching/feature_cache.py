@@ -8,10 +8,10 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from keras_transfer._keras_home import keras_home
+from keras_transfer.caching.entries import CacheEntry
 from keras_transfer.caching.frozen_features import FrozenFeatures
 from keras_transfer.caching.layout import StoredDtype, check_dtype
-from keras_transfer.caching.store import CacheEntry, Store
+from keras_transfer.caching.store import Store, default_directory
 
 
 class FeatureCache:
@@ -69,7 +69,7 @@ class FeatureCache:
             raise ValueError(f"Expected `views` to be at least 1. Received: views={views}.")
         if max_gigabytes <= 0:
             raise ValueError(f"Expected `max_gigabytes` to be above 0. Received: {max_gigabytes}.")
-        self.directory = pathlib.Path(directory or keras_home() / "keras_transfer" / "features")
+        self.directory = pathlib.Path(directory or default_directory())
         self.dtype = dtype
         self.views = views
         self.max_gigabytes = max_gigabytes

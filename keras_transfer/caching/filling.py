@@ -103,8 +103,8 @@ def _fresh(numbers: np.ndarray, pictures: Any, done: set[int]) -> tuple[np.ndarr
     ]
     if len(keep) == len(numbers):
         return numbers, pictures
-    keep = np.array(keep, np.int64)
-    return numbers[keep], tf.nest.map_structure(lambda part: tf.gather(part, keep), pictures)
+    places = np.array(keep, np.int64)
+    return numbers[places], tf.nest.map_structure(lambda part: tf.gather(part, places), pictures)
 
 
 class _Shards:

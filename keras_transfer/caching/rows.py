@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transfer.caching.shards import (
-    SUFFIX,
+    SHARDS,
     DamagedShardError,
     Shard,
     open_shard,
@@ -41,7 +40,7 @@ class Rows:
         self._shard = np.full(len(wanted), -1)
         self._row = np.zeros(len(wanted), np.int64)
         # Newest first: there the last call has written what it computed.
-        found = [(_modified(path), path) for path in folder.glob(f"[!.]*{SUFFIX}")]
+        found = [(_modified(path), path) for path in folder.glob(SHARDS)]
         for _, path in sorted(found, reverse=True):
             if self.missing.any():
                 self._add(path, wanted)
@@ -72,24 +71,31 @@ class Rows:
     def reader(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """A function from numbers of examples `(batch,)` to rows `(batch, row_bytes)`.
 
-        What is small is read now. What is large stays on the disk: each batch maps the shards
-        into memory that it needs, and lets go of them.
+        What is small is read now. What is large stays on the disk, and batches are read from it.
         """
-        shard, row = tf.constant(self._shard, tf.int32), tf.constant(self._row)
         if self.in_memory:
-            table = np.empty((len(self._shard), self.row_bytes), np.uint8)
-            for number, part in enumerate(self._shards):
-                table[self._shard == number] = part.rows()[self._row[self._shard == number]]
-            rows = tf.constant(table)
-            return lambda numbers: tf.gather(rows, numbers)
-        branches = [functools.partial(_map_row, part) for part in self._shards]
+            table = tf.constant(self._read(np.arange(len(self._shard))))
+            return lambda numbers: tf.gather(table, numbers)
 
-        def read(number: tf.Tensor) -> tf.Tensor:
-            here = [functools.partial(branch, row[number]) for branch in branches]
-            return tf.switch_case(shard[number], here)
+        def read(numbers: tf.Tensor) -> tf.Tensor:
+            # In Python, once a batch: TensorFlow's op for mapped files, ImmutableConst, is folded
+            # into graphs as a constant, whole files in memory.
+            rows = tf.numpy_function(self._read, [numbers], tf.uint8, stateful=False)
+            return tf.ensure_shape(rows, [None, self.row_bytes])
 
-        spec = tf.TensorSpec([self.row_bytes], tf.uint8)
-        return lambda numbers: tf.map_fn(read, numbers, fn_output_signature=spec)
+        return read
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        """Rows, from files that are mapped into memory for a moment.
+
+        Pages that were read do not add up to all features, as they would in a mapping that stays.
+        """
+        shards, rows = self._shard[numbers], self._row[numbers]
+        found = np.empty((len(numbers), self.row_bytes), np.uint8)
+        for number in np.unique(shards):
+            here = shards == number
+            found[here] = self._shards[number].rows()[rows[here]]
+        return found
 
     def close(self) -> None:
         """Lets others remove the shards; readers of what is large end here."""
@@ -100,17 +106,6 @@ class Rows:
     def in_memory(self) -> bool:
         """Whether the rows are held in memory."""
         return len(self._shard) * self.row_bytes <= IN_MEMORY
-
-
-def _map_row(shard: Shard, row: tf.Tensor) -> tf.Tensor:
-    # The memory is mapped when the op runs, and given back with the tensor: pages that were read
-    # do not add up, as they do in one mapping that lives on.
-    mapped = tf.raw_ops.ImmutableConst(
-        dtype=tf.uint8,
-        shape=[len(shard.digests), shard.row_bytes],
-        memory_region_name=str(shard.path),
-    )
-    return mapped[row]
 
 
 def _matches(wanted: np.ndarray, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 SUFFIX = ".features"
+# What a folder of shards is searched for: nothing else is read, or removed to make room.
+SHARDS = "[0-9a-f]" * 32 + SUFFIX
 _STAGING = ".staging-"
 _MAGIC = b"KXSHARD1"
 # magic, rows, bytes a row, checksum of the rows, checksum of all else
@@ -174,6 +176,11 @@ class ShardWriter:
         """Removes what was written."""
         self._file.close()
         self._staging.unlink(missing_ok=True)
+
+
+def rows_in(size: int, row_bytes: int) -> int:
+    """How many rows a shard of so many bytes has."""
+    return max(0, size - _FOOTER.size) // (row_bytes + _DIGEST)
 
 
 def remove_unfinished(folder: pathlib.Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
 import json
 import pathlib
 import shutil
@@ -11,35 +9,23 @@ import shutil
 import filelock
 
 from keras_transfer._atomic import write_text
-from keras_transfer.caching.shards import SUFFIX, remove_unused
+from keras_transfer._keras_home import keras_home
+from keras_transfer.caching.entries import (
+    ABOUT,
+    CacheEntry,
+    by_age,
+    describe,
+    is_entry,
+    read_about,
+    remove_files,
+)
+from keras_transfer.caching.shards import SHARDS, remove_unused
 
-_ABOUT = "about.json"
 _LOCK = ".lock"
 
 
 class CacheTooSmallError(RuntimeError):
     """The features do not fit into the cache."""
-
-
-@dataclasses.dataclass(frozen=True)
-class CacheEntry:
-    """What a cache holds of one frozen part.
-
-    Attributes:
-        name: str, of its folder: a digest of weights, graph, dtype and versions.
-        model: str, the name of the model that the frozen part is from.
-        shapes: list of str, of its outputs, such as "float32 (1280,)".
-        rows: int, how many pictures or views of pictures.
-        num_bytes: int, on the disk.
-        last_used: datetime.datetime, of the local time zone.
-    """
-
-    name: str
-    model: str
-    shapes: list[str]
-    rows: int
-    num_bytes: int
-    last_used: datetime.datetime
 
 
 class Store:
@@ -62,8 +48,8 @@ class Store:
         """
         folder = self.directory / name
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / _ABOUT).is_file():
-            write_text(folder / _ABOUT, json.dumps(about, indent=1))
+        if read_about(folder) is None:
+            write_text(folder / ABOUT, json.dumps(about, indent=1))
         return folder
 
     def lock(self, folder: pathlib.Path | None = None) -> filelock.FileLock:
@@ -96,7 +82,7 @@ class Store:
         """
         with self.lock():
             excess = self._total() + num_bytes - self.max_bytes
-            for path, size in self._by_last_use():
+            for _, path, size in self._by_last_use():
                 if excess <= 0:
                     return
                 if remove_unused(path):
@@ -108,33 +94,40 @@ class Store:
 
     def entries(self) -> list[CacheEntry]:
         """What is stored, that used last first."""
-        found = [_describe(path.parent) for path in self.directory.glob(f"*/{_ABOUT}")]
+        found = [describe(folder) for folder in self.directory.glob("*") if is_entry(folder)]
         return sorted(found, key=lambda entry: entry.last_used, reverse=True)
 
     def remove(self, name: str) -> bool:
-        """Removes an entry but for shards that are being read; whether all of it is gone."""
+        """Removes an entry but for shards that are being read; whether all of it is gone.
+
+        Raises:
+            ValueError: if there is something of that name that is not an entry.
+        """
         folder = self.directory / name
+        inside = pathlib.PurePath(name).parts == (name,) and name != ".."
+        if inside and not folder.exists():
+            return True
+        if not inside or not is_entry(folder):
+            raise ValueError(f"Expected an entry's name in {self.directory}. Received: {name!r}.")
         try:
             with self.lock(folder).acquire(timeout=0):
-                kept = [p for p in folder.glob(f"[!.]*{SUFFIX}") if not remove_unused(p)]
+                kept = [path for path in folder.glob(SHARDS) if not remove_unused(path)]
                 if not kept:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    remove_files(folder)
                 return not kept
         except filelock.Timeout:
             return False
 
     def _total(self) -> int:
-        return sum(size for _, size in self._by_last_use())
+        return sum(size for _, _, size in self._by_last_use())
 
-    def _by_last_use(self) -> list[tuple[pathlib.Path, int]]:
-        found = []
-        for path in self.directory.glob(f"*/[!.]*{SUFFIX}"):
-            try:
-                state = path.stat()
-            except FileNotFoundError:  # another process was faster
-                continue
-            found.append((state.st_mtime, path, state.st_size))
-        return [(path, size) for _, path, size in sorted(found)]
+    def _by_last_use(self) -> list[tuple[float, pathlib.Path, int]]:
+        return by_age(self.directory.glob(f"*/{SHARDS}"))
+
+
+def default_directory() -> pathlib.Path:
+    """The folder of the cache where no other is given, beside what Keras downloads."""
+    return keras_home() / "keras_transfer" / "features"
 
 
 def in_units(num_bytes: float) -> str:
@@ -144,18 +137,3 @@ def in_units(num_bytes: float) -> str:
             return f"{num_bytes:.3g} {unit}"
         num_bytes /= 1000
     return f"{num_bytes:.3g} GB"
-
-
-def _describe(folder: pathlib.Path) -> CacheEntry:
-    about = json.loads((folder / _ABOUT).read_text())
-    states = [path.stat() for path in folder.glob(f"[!.]*{SUFFIX}")]
-    used = max([state.st_mtime for state in states], default=folder.stat().st_mtime)
-    size = sum(state.st_size for state in states)
-    return CacheEntry(
-        name=folder.name,
-        model=about["model"],
-        shapes=about["shapes"],
-        rows=size // about["row_bytes"],
-        num_bytes=size,
-        last_used=datetime.datetime.fromtimestamp(used).astimezone(),
-    )

@@ -9,6 +9,7 @@ import typer
 
 from keras_transfer._version import __version__
 from keras_transfer.cli.backbones import backbones
+from keras_transfer.cli.cache import cache
 from keras_transfer.cli.demo import demo
 from keras_transfer.cli.evaluate import evaluate
 from keras_transfer.cli.export import export
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 for command in (fit, evaluate, export, verify, predict, backbones, demo):
     app.command()(command)
+app.add_typer(cache, name="cache")
 
 
 def _print_version(wanted: bool) -> None:

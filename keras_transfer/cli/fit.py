@@ -172,6 +172,15 @@ def fit(
             min=0, max=1, help="Share, where there is no test/ folder.", rich_help_panel=PICTURES
         ),
     ] = 0.0,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache/--no-cache",
+            help="Run the frozen part of the model once for each picture and keep what it gives "
+            "on disk, see `keras-transfer cache`. The weights are the same either way.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = True,
     seed: Annotated[
         int, typer.Option(help="Of split, order, head and augmentation.", rich_help_panel=TRAINING)
     ] = 0,

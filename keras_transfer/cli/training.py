@@ -37,7 +37,8 @@ def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool
             "above 0. Received: neither."
         )
     identity = {
-        **settings,
+        # Weights are the same with and without a cache: a killed run goes on either way.
+        **{name: value for name, value in settings.items() if name != "cache"},
         "data_fingerprint": fingerprint(settings["data"]),
         "versions": {"keras_transfer": kx.__version__, "keras": keras.__version__},
     }
@@ -49,6 +50,7 @@ def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool
         class_weight="balanced" if settings["balanced"] else None,
         early_stopping=settings["early_stopping"],
         checkpoints=checkpoints,
+        cache="auto" if settings["cache"] else None,
         **recipe.settings,
     )
     report = kx.evaluate(model, held_out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -52,3 +53,36 @@ def check_cache(cache: Any) -> None:
         raise TypeError(
             f'Expected `cache` to be "auto", None or kx.FeatureCache(folder). Received: {cache!r}.'
         )
+
+
+# What a solver takes the place of.
+_OF_STEPS = (
+    "epochs",
+    "learning_rate",
+    "optimizer",
+    "block_rates",
+    "augmentation",
+    "mixing",
+    "early_stopping",
+    "checkpoints",
+    "callbacks",
+)
+
+
+def check_solver(solver: str, cache: FeatureCache | None, given: Mapping[str, Any]) -> FeatureCache:
+    """Gives the cache that the solver needs.
+
+    Raises:
+        ValueError: if there is none or no such solver, or settings of steps are given beside it.
+    """
+    if solver != "lbfgs":
+        raise ValueError(f"Expected `solver` to be None or 'lbfgs'. Received: {solver!r}.")
+    if cache is None:
+        raise ValueError("Expected a cache with `solver`: it holds the features. Received: None.")
+    others = {name: given[name] for name in _OF_STEPS if given[name]}
+    if others or given["strategy"].num_stages != 1:
+        raise ValueError(
+            "Expected a strategy of one stage with `solver`, and nothing of what training by steps "
+            f"takes. Received: {given['strategy']!r} with {others}."
+        )
+    return cache

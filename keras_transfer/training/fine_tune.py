@@ -23,6 +23,7 @@ from keras_transfer.training.arguments import (
     check_cache,
     check_early_stopping,
     check_one_output,
+    check_solver,
     check_types,
 )
 from keras_transfer.training.checkpoints import Checkpoints
@@ -30,30 +31,13 @@ from keras_transfer.training.class_weights import ClassWeight, class_weights
 from keras_transfer.training.compiling import compile_for_use, compile_options
 from keras_transfer.training.early_stopping import EarlyStopping
 from keras_transfer.training.frozen_part import FrozenPart, Learner
-from keras_transfer.training.identity import described
+from keras_transfer.training.identity import IDENTITY, described
 from keras_transfer.training.inputs import categorical, preparation, prepared, ready
+from keras_transfer.training.linear_head import solve_linear_head
 from keras_transfer.training.loop import StageLoop
 from keras_transfer.training.optimizers import OptimizerChain, Updates
 from keras_transfer.training.pull import pulled, start_weights
 from keras_transfer.training.stages import plan_stages
-
-# What a resumed training has to have in common with the one that was killed.
-_IDENTITY = (
-    "strategy",
-    "train",
-    "epochs",
-    "learning_rate",
-    "layer_decay",
-    "block_rates",
-    "schedule",
-    "optimizer",
-    "regularizer",
-    "augmentation",
-    "mixing",
-    "label_smoothing",
-    "class_weight",
-    "early_stopping",
-)
 
 
 def fine_tune(
@@ -76,6 +60,7 @@ def fine_tune(
     early_stopping: int | None = None,
     checkpoints: str | os.PathLike[str] | None = None,
     cache: FeatureCache | Literal["auto"] | None = "auto",
+    solver: Literal["lbfgs"] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
 ) -> list[keras.callbacks.History]:
@@ -128,6 +113,11 @@ def fine_tune(
             exact, says in one line for each stage what it did, and goes without where the features
             do not fit. `kx.FeatureCache` chooses where they are kept; None runs the frozen part in
             every epoch. Weights end up the same either way, from the same seed.
+        solver: "lbfgs" finds the best weights of a single dense layer on frozen features by L-BFGS
+            (Liu and Nocedal, "On the limited memory BFGS method for large scale optimization",
+            Mathematical Programming 1989) in place of epochs, rates and optimizer; needs a cache.
+            Without `regularizer` half the squared kernel over the number of examples is added to
+            the loss. The history has one epoch. None trains by steps.
         callbacks: further Keras callbacks. Each stage is a `fit` of its own, whose epochs count
             from 0 (`keras.callbacks.CSVLogger` wants `append=True`). One that ends a stage at a
             loss that is no number, such as `TerminateOnNaN`, ends them all.
@@ -159,7 +149,7 @@ def fine_tune(
     check_cache(cache)
     note_resize(model, train)
     train = counted(train)
-    identity = {name: value for name, value in locals().items() if name in _IDENTITY}
+    identity = {name: value for name, value in locals().items() if name in IDENTITY}
     check_early_stopping(early_stopping, validation_data)
     check_one_output(model, augmentation, mixing, class_weight, label_smoothing)
     proximal = regularizer if isinstance(regularizer, Proximal) else None
@@ -168,6 +158,25 @@ def fine_tune(
     for stage in stages:
         stage.batches(train)  # tells now, not after hours, that it cannot be done
     weights = class_weights(model, train, class_weight)
+    features = FeatureCache() if cache == "auto" else cache
+    options = compile_options(
+        model, mixed_labels=mixing is not None, label_smoothing=label_smoothing
+    )
+    if solver is not None:
+        with pulled(model, regularizer, start_weights(model, regularizer, None)):
+            histories = solve_linear_head(
+                model,
+                strategy,
+                train,
+                validation_data,
+                cache=check_solver(solver, features, locals()),
+                options=options,
+                weights=weights,
+                penalized=regularizer is not None,
+                verbose=bool(verbose),
+            )
+        compile_for_use(model, updates.plain_optimizer(stages[-1]))
+        return histories
     stopping = None if early_stopping is None else EarlyStopping(early_stopping)
     if mixing is not None and validation_data is not None:
         validation_data = categorical(validation_data, model.output_shape[-1])
@@ -188,15 +197,13 @@ def fine_tune(
         chain=OptimizerChain(updates, len(stages), start),
         prepare=prepare,
         frozen_part=FrozenPart(
-            FeatureCache() if cache == "auto" else cache,
+            features,
             augmentation,
             mixing=mixing is not None,
             verbose=bool(verbose),
         ),
         validation=validation_data,
-        compile_options=compile_options(
-            model, mixed_labels=mixing is not None, label_smoothing=label_smoothing
-        ),
+        compile_options=options,
         keeping=keeping,
         fit_options={
             "callbacks": [c for c in (stopping, *callbacks, keeping) if c is not None],

@@ -13,6 +13,24 @@ import tensorflow as tf
 from keras_transfer.data.length import count_steps
 from keras_transfer.models.fingerprint import unnamed
 
+# What a resumed training has to have in common with the one that was killed.
+IDENTITY = (
+    "strategy",
+    "train",
+    "epochs",
+    "learning_rate",
+    "layer_decay",
+    "block_rates",
+    "schedule",
+    "optimizer",
+    "regularizer",
+    "augmentation",
+    "mixing",
+    "label_smoothing",
+    "class_weight",
+    "early_stopping",
+)
+
 
 def described(identity: dict[str, Any]) -> dict[str, Any]:
     """Settings as JSON: objects by class and arguments, data by its shapes and length."""

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+# Batches that are loaded while whoever takes them is being traced.
+_AHEAD = 4
+
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
@@ -58,7 +61,7 @@ class Examples:
             lambda number, example: (number, self.picture(example)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
-        return loaded.batch(self.batch_size).prefetch(2)
+        return loaded.batch(self.batch_size).prefetch(_AHEAD)
 
     def batches(self) -> tf.data.Dataset:
         """Batches `(numbers, examples)`, in the order of the dataset."""

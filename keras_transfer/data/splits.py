@@ -148,6 +148,7 @@ def make_splits(
     _check_sizes(image_size, batch_size)
     size = (int(image_size[0]), int(image_size[1]))
 
+    @tf.function(autograph=False)  # traced once, wherever pictures are loaded
     def resized(example: Any) -> tf.Tensor:
         return resize_picture(picture(example), size, resize)
 

@@ -117,7 +117,7 @@ class FrozenFeatures:
         rows = Rows(self._folder, digests, row_bytes)
         if rows.missing.any():
             self._store.check_size(len(digests) * row_bytes)
-            with self._store.lock(self._folder):
+            with self._store.waiting_lock(self._folder):
                 rows = Rows(self._folder, digests, row_bytes)  # others may have been faster
                 computed = int(rows.missing.sum())
                 self._fill(_batches(source, rows.missing, views, digests), digests)

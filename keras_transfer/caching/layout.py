@@ -98,6 +98,8 @@ def layout_of(frozen_part: keras.Model, dtype: StoredDtype | None) -> Layout:
                 f"Expected features of one fixed shape. Received: {output.shape}, from inputs of "
                 f"shape {frozen_part.input_shape}."
             )
+        if given == tf.string:
+            raise NotExactError(f"Expected features that are numbers. Received: {output}.")
         stored = tf.as_dtype(dtype) if dtype and given.is_floating else given
         parts.append(Part(tuple(shape), given, stored))
     return Layout(tuple(parts))

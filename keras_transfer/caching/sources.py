@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from keras_transfer.data.dataset_copy import independent_copy
+from keras_transfer.data.dataset_copy import calls_python, independent_copy
 from keras_transfer.data.examples import Examples, examples_of
 from keras_transfer.models.exactness import NotExactError
 
@@ -38,8 +38,25 @@ def source_of(dataset: tf.data.Dataset) -> Source:
         NotExactError: if they are others in every epoch, or the pipeline cannot be copied, to
             look at it without leaving a trace.
     """
+    _check(dataset)
     examples = examples_of(dataset)
     return _PipelineSource(dataset) if examples is None else _NumberedSource(examples)
+
+
+def _check(dataset: tf.data.Dataset) -> None:
+    if not isinstance(dataset, tf.data.Dataset) or not isinstance(dataset.element_spec, tuple):
+        raise NotExactError(
+            "Expected a tf.data.Dataset of batches (pictures, labels). "
+            f"Received: {type(dataset).__name__}."
+        )
+    parts = tf.nest.flatten(dataset.element_spec[0])
+    if not all(isinstance(part, tf.TensorSpec) for part in parts):
+        raise NotExactError(f"Expected dense tensors. Received: {dataset.element_spec[0]}.")
+    if examples_of(dataset) is None and calls_python(dataset):
+        raise NotExactError(
+            "Expected a pipeline without Python functions: they may have a state that looking at "
+            f"them changes. Received: {dataset}."
+        )
 
 
 class _NumberedSource:
@@ -72,10 +89,13 @@ class _PipelineSource:
         except ValueError as error:
             raise NotExactError(str(error)) from error
         digests = self._copy.map(_digests_of_batch, num_parallel_calls=tf.data.AUTOTUNE)
-        found = np.concatenate(list(digests.prefetch(2).as_numpy_iterator()))
+        batches = list(digests.prefetch(2).as_numpy_iterator())
+        if not sum(map(len, batches)):
+            raise NotExactError("Expected a dataset with examples. Received: an empty one.")
+        found = np.concatenate(batches)
         self._found = np.unique(found, axis=0)  # an example may come several times in an epoch
         # Pipelines that change pictures at random give other ones when they are read again.
-        again = np.concatenate(list(digests.take(2).as_numpy_iterator()))
+        again = np.concatenate(list(digests.as_numpy_iterator()))
         if not np.isin(_joined(again), _joined(self._found)).all():
             raise NotExactError(
                 "Expected a dataset that gives the same pictures in every epoch: augment them "
@@ -92,7 +112,7 @@ class _PipelineSource:
 
         def choose(pictures: Any, *_: Any) -> tuple[tf.Tensor, Any]:
             numbers = self._numbers(pictures)
-            keep = tf.where(tf.gather(chosen, numbers))[:, 0]
+            keep = tf.where((numbers >= 0) & tf.gather(chosen, tf.maximum(numbers, 0)))[:, 0]
             numbers = tf.gather(numbers, keep)
             return numbers, tf.nest.map_structure(lambda x: tf.gather(x, keep), pictures)
 
@@ -142,8 +162,9 @@ def _row_bytes(part: tf.Tensor, *, turn: bool) -> tf.Tensor:
 
 
 def _hash_of_shape(part: tf.Tensor) -> tf.Tensor:
-    """The same for each example, uint8 `(batch, 8)`: numbers in another shape are others."""
-    return tf.repeat(_hash(tf.shape(part)[None, 1:]), tf.shape(part)[0], axis=0)
+    """The same for each example, uint8 `(batch, 16)`: the same bytes may be other numbers."""
+    told = [_hash(tf.shape(part)[None, 1:]), _hash(tf.constant([part.dtype.name]))]
+    return tf.repeat(tf.concat(told, 1), tf.shape(part)[0], axis=0)
 
 
 def _hash(rows: tf.Tensor) -> tf.Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import shutil
+from collections.abc import Iterator
 
 import filelock
 
@@ -22,6 +24,8 @@ from keras_transfer.caching.entries import (
 from keras_transfer.caching.shards import SHARDS, remove_unused
 
 _LOCK = ".lock"
+# Seconds that another process may take to run a frozen part over its data.
+_PATIENCE = 6 * 3600
 
 
 class CacheTooSmallError(RuntimeError):
@@ -55,6 +59,24 @@ class Store:
     def lock(self, folder: pathlib.Path | None = None) -> filelock.FileLock:
         """A lock on an entry, or on the whole cache; free when its process is killed."""
         return filelock.FileLock((folder or self.directory) / _LOCK)
+
+    @contextlib.contextmanager
+    def waiting_lock(self, folder: pathlib.Path) -> Iterator[None]:
+        """The lock on an entry; says so where another process has it.
+
+        Raises:
+            TimeoutError: (an OSError) if that takes hours.
+        """
+        lock = self.lock(folder)
+        try:
+            lock.acquire(timeout=1)
+        except filelock.Timeout:
+            print("Waiting for another process that runs the same frozen part.")
+            lock.acquire(timeout=_PATIENCE)
+        try:
+            yield
+        finally:
+            lock.release()
 
     def check_size(self, num_bytes: int) -> None:
         """Checks, before anything is computed, that so much can fit.

@@ -67,13 +67,14 @@ def arrays(
     stratify = names if labels.dtype == np.int32 and labels.ndim == 1 else ()
     parts = stratified_indices(labels, stratify, shares, seed)
     pictures, targets = tf.constant(x), tf.constant(labels)
+    kept = pictures.numpy()  # what is trained on: the caller's array may change
     kind = f"{x.dtype.str} {x.shape[1:]}".encode()
     rgb = [*x.shape[1:3], 3]
     return make_splits(
         {part: tf.data.Dataset.from_tensor_slices(chosen) for part, chosen in parts.items()},
         picture=lambda index: tf.broadcast_to(pictures[index], rgb),
         label=lambda index: tf.gather(targets, index),
-        contents=lambda part: (kind + x[index].tobytes() for index in parts[part]),
+        contents=lambda part: (kind + kept[index].tobytes() for index in parts[part]),
         class_names=names,
         image_size=image_size or x.shape[1:3],
         resize=resize,

@@ -40,6 +40,20 @@ def independent_copy(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return copy.with_options(dataset.options())
 
 
+def calls_python(dataset: tf.data.Dataset) -> bool:
+    """Whether Python functions or generators run in a pipeline; False if nobody can tell."""
+    variant = tf.data.experimental.to_variant(dataset)
+    try:
+        serialized = tf.raw_ops.DatasetToGraphV2(
+            input_dataset=variant, external_state_policy=_IGNORE_STATE
+        )
+    except tf.errors.OpError:
+        return False
+    graph = tf.compat.v1.GraphDef.FromString(serialized.numpy())
+    nodes = [*graph.node, *(n for function in graph.library.function for n in function.node_def)]
+    return any("PyFunc" in node.op for node in nodes)
+
+
 def _separate(graph: tf.compat.v1.GraphDef) -> str:
     """Cuts what a serialized pipeline shares with its original; gives its output's name."""
     nodes = {node.name: node for node in graph.node}

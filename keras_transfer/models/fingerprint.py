@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import pathlib
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -17,14 +17,16 @@ from keras_transfer.models.exactness import NotExactError
 
 # Their code changes with their versions alone.
 _VERSIONED = ("keras", "keras_hub", "keras_transfer")
+# Where names of layers stand in configs; elsewhere the same word may be a setting.
+_NAMES = ("name", "keras_history", "input_layers", "output_layers")
 
 
 def fingerprint(model: keras.Model) -> str:
     """A digest of what a model computes; names of layers do not matter.
 
-    Layers of other packages than Keras's and this one count with the file that their class is
-    defined in, or with its code where there is none; functions that they call from other files
-    are not seen.
+    Layers of other packages than Keras's and this one count with their plain attributes and the
+    file that their class is defined in, or its code where there is none; functions that layers
+    hold, with their code. What is called from there, in other files, is not seen.
 
     Args:
         model: functional, its weights as they are now.
@@ -38,8 +40,11 @@ def fingerprint(model: keras.Model) -> str:
         value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
         digest.update(f"{weight.dtype} {value.shape}".encode())
         digest.update(value.view(np.uint8).data)
+    for layer in flatten(model):
+        for told in _beside_config(layer):
+            digest.update(told)
     for kind in sorted({type(layer) for layer in flatten(model)}, key=lambda k: k.__qualname__):
-        if kind.__module__.split(".")[0] not in _VERSIONED:
+        if not _is_versioned(kind):
             digest.update(_source(kind))
     return digest.hexdigest()
 
@@ -52,8 +57,8 @@ def config_digest(model: keras.Model) -> bytes:
     """
     try:
         config = model.get_config()
-    except NotImplementedError as error:
-        raise NotExactError(str(error)) from error
+    except Exception as error:  # of a layer that somebody wrote
+        raise NotExactError(f"A layer gives no config: {error}") from error
     return hashlib.blake2b(repr(unnamed(config)).encode(), digest_size=16).digest()
 
 
@@ -61,24 +66,32 @@ def unnamed(config: Any) -> Any:
     """With numbers for the names of layers, of which Keras gives others to a model made again."""
     numbers: dict[str, str] = {}
 
-    def collect(value: Any) -> None:
+    def replace(value: Any, is_name: bool) -> Any:
         if isinstance(value, Mapping):
-            if isinstance(value.get("name"), str):
-                numbers.setdefault(value["name"], f"name {len(numbers)}")
-            value = value.values()
-        if not isinstance(value, str) and isinstance(value, Iterable):
-            for item in value:
-                collect(item)
-
-    def replace(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: replace(item) for key, item in value.items()}
+            return {key: replace(item, key in _NAMES) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
-            return [replace(item) for item in value]
-        return numbers.get(value, value) if isinstance(value, str) else value
+            return [replace(item, is_name) for item in value]
+        if is_name and isinstance(value, str):
+            return numbers.setdefault(value, f"name {len(numbers)}")
+        return value
 
-    collect(config)
-    return replace(config)
+    return replace(config, False)
+
+
+def _beside_config(layer: keras.layers.Layer) -> Iterator[bytes]:
+    """What a layer goes by and its config may not tell."""
+    if hasattr(layer, "get_vocabulary"):
+        yield repr(layer.get_vocabulary()).encode()
+    for name, value in sorted(vars(layer).items()):
+        if inspect.isfunction(value) and not _is_versioned(value):
+            yield repr([name, *_behavior(value)]).encode()
+        plain = isinstance(value, (bool, int, float, str, bytes, np.ndarray, np.generic))
+        if plain and not name.startswith("_") and name != "name" and not _is_versioned(type(layer)):
+            yield f"{name} {np.asarray(value).tolist()!r}".encode()
+
+
+def _is_versioned(thing: Any) -> bool:
+    return thing.__module__.split(".")[0] in _VERSIONED
 
 
 def _source(kind: type) -> bytes:
@@ -86,7 +99,23 @@ def _source(kind: type) -> bytes:
         return pathlib.Path(inspect.getfile(kind)).read_bytes()
     except (TypeError, OSError):  # of a notebook or an interactive session
         functions = [f for _, f in inspect.getmembers(kind, inspect.isfunction)]
-        return repr([list(_instructions(f.__code__)) for f in functions]).encode()
+        return repr([list(_behavior(f)) for f in functions if not _is_versioned(f)]).encode()
+
+
+def _behavior(function: types.FunctionType) -> Iterator[Any]:
+    """Its code, and the plain values that it goes by."""
+    yield from _instructions(function.__code__)
+    yield function.__defaults__, function.__kwdefaults__
+    for cell in function.__closure__ or ():
+        yield _plain(cell.cell_contents)
+    for name in function.__code__.co_names:
+        yield name, _plain(function.__globals__.get(name))
+
+
+def _plain(value: Any) -> Any:
+    if inspect.isfunction(value):
+        return list(_instructions(value.__code__))
+    return value if isinstance(value, (bool, int, float, str, bytes, tuple)) else None
 
 
 def _instructions(code: types.CodeType) -> Iterator[Any]:

@@ -72,6 +72,8 @@ def _divided(call: Call) -> bool:
         return False
     if not trained_weights(layer) and change_while_training(layer) is None:
         return False
+    if not call.args:
+        return False
     inner = None if isinstance(layer, keras.Sequential) else layer.input
     alike = isinstance(inner, dict) == isinstance(call.args[0], dict)
     some_frozen = any(x.weights and not trained_weights(x) for x in flatten(layer))

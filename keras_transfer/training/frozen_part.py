@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Sequence
@@ -101,7 +102,8 @@ class FrozenPart:
         for part in learner.found:
             part.close()
         if learner.found and self._stale and self._cache is not None:
-            self._cache.remove(learner.entry)
+            with contextlib.suppress(OSError, ValueError):
+                self._cache.remove(learner.entry)
         self._trained |= {id(weight) for weight in model.trainable_weights}
 
     def _check(self, model: keras.Model, cache: FeatureCache) -> None:
@@ -134,6 +136,13 @@ def fit(
         callbacks: such as save the model or change its optimizer's rate.
         options: of `fit`, `epochs` and `verbose` among them.
     """
+    train, validation = learner.train, learner.validation
+    steps = validation_steps = None
+    # With callbacks training may end early, and nobody knows how far iterators have read ahead.
+    if not callbacks and model.distribute_strategy.num_replicas_in_sync == 1:
+        left = options["epochs"] - options["initial_epoch"]
+        train, steps = _for_epochs(train, left)
+        validation, validation_steps = _for_epochs(validation, left)
     if learner.model is not model:
         callbacks = keras.callbacks.CallbackList(
             [*callbacks, _StopTogether(learner.model)],
@@ -146,11 +155,6 @@ def fit(
         )
         model.stop_training = False
         learner.model.history = model.history
-    one_replica = model.distribute_strategy.num_replicas_in_sync == 1
-    train, steps = _endless(learner.train) if one_replica else (learner.train, None)
-    validation, validation_steps = learner.validation, None
-    if validation is not None and one_replica:
-        validation, validation_steps = _endless(validation)
     return learner.model.fit(
         train,
         steps_per_epoch=steps,
@@ -162,13 +166,13 @@ def fit(
     )
 
 
-def _endless(dataset: tf.data.Dataset) -> tuple[tf.data.Dataset, int | None]:
-    """The dataset for all epochs, and how many batches are one.
+def _for_epochs(data: Any, epochs: int) -> tuple[Any, int | None]:
+    """A dataset for so many epochs, and how many batches are one.
 
     Keras starts two iterators an epoch, each with its buffers empty; of this, one in all.
     """
-    steps = int(dataset.cardinality())
-    return (dataset.repeat(), steps) if steps > 0 else (dataset, None)
+    steps = int(data.cardinality()) if isinstance(data, tf.data.Dataset) else 0
+    return (data.repeat(epochs), steps) if steps > 0 else (data, None)
 
 
 class _StopTogether(keras.callbacks.Callback):
@@ -178,6 +182,10 @@ class _StopTogether(keras.callbacks.Callback):
         super().__init__()
         self._tail = tail
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        # Private: Keras's BackupAndRestore says so where training goes on.
+        self._tail._initial_epoch = self.model._initial_epoch
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._tail.stop_training = self.model.stop_training
 
@@ -186,7 +194,9 @@ class _StopTogether(keras.callbacks.Callback):
 
 
 def _check_order(model: keras.Model, tail: keras.Model) -> None:
-    """Optimizers keep their averages of weights in a list."""
+    """Optimizers keep their averages of weights in a list; losses go by names of outputs."""
+    if len(model.outputs) > 1 and model.output_names != tail.output_names:
+        raise NotExactError("its outputs would have other names.")
     orders = [[id(weight) for weight in x.trainable_variables] for x in (model, tail)]
     if orders[0] != orders[1]:
         raise NotExactError("its weights would come in another order.")

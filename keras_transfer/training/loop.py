@@ -85,14 +85,16 @@ class StageLoop:
             return before
         learner = self.frozen_part.learner(self.model, data, self.validation, self.compile_options)
         learner.train = self.prepare(learner, steps)
-        history = fit(
-            self.model,
-            learner,
-            epochs=stage.epochs,
-            initial_epoch=progress.epochs,
-            **self.fit_options,
-        )
-        self.frozen_part.finish(self.model, learner)
+        try:
+            history = fit(
+                self.model,
+                learner,
+                epochs=stage.epochs,
+                initial_epoch=progress.epochs,
+                **self.fit_options,
+            )
+        finally:
+            self.frozen_part.finish(self.model, learner)
         return _joined(before, history)
 
     def _count(self, stage: Stage, data: tf.data.Dataset) -> int:

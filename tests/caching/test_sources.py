@@ -113,3 +113,47 @@ def test_a_shuffle_is_not_moved_on():
     data, same = shuffled(), shuffled()
     source_of(data)
     np.testing.assert_array_equal(next(iter(data))[1], next(iter(same))[1])
+
+
+def test_the_same_bytes_in_another_dtype_are_another_example():
+    x = np.random.default_rng(0).integers(0, 255, (6, 3), dtype="uint8")
+    found = [
+        source_of(tf.data.Dataset.from_tensor_slices((part, range(6))).batch(2)).digests
+        for part in (x, x.view("int8"))
+    ]
+    assert not set(found[0]) & set(found[1])
+
+
+def test_rare_changes_are_seen():
+    random = tf.random.Generator.from_seed(0)
+
+    def seldom(x, y):
+        return x + tf.cast(random.uniform([]) < 0.1, tf.float32), y
+
+    with pytest.raises(NotExactError, match="same pictures in every epoch"):
+        source_of(shuffled(1).repeat(10).map(seldom))
+
+
+def generated():
+    yield np.ones([2, 3], "float32"), np.zeros([2], "int32")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (
+            lambda: tf.data.Dataset.from_generator(
+                generated,
+                output_signature=(tf.TensorSpec([None, 3]), tf.TensorSpec([None], tf.int32)),
+            ),
+            "without Python functions",
+        ),
+        (lambda: shuffled().map(lambda x, y: (tf.sparse.from_dense(x), y)), "dense tensors"),
+        (lambda: shuffled().take(0), "an empty one"),
+        (lambda: (np.ones(3), np.ones(3)), "tf.data.Dataset of batches"),
+    ],
+    ids=["python", "sparse", "empty", "arrays"],
+)
+def test_what_cannot_be_told_apart_is_refused(data, reason):
+    with pytest.raises(NotExactError, match=reason):
+        source_of(data())

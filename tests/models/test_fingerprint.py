@@ -53,3 +53,30 @@ def test_a_layer_without_config_cannot_be_told_from_others():
 
     with pytest.raises(NotExactError):
         fingerprint(model(layer=Own(object())))
+
+
+def test_a_setting_that_is_also_a_layers_name_counts():
+    found = [
+        fingerprint(model(layer=keras.layers.Activation(name, name=name)))
+        for name in ("relu", "tanh")
+    ]
+    assert found[0] != found[1]
+
+
+def test_functions_and_vocabularies_count():
+    def one(x, factor=2.0):
+        return x * factor
+
+    def other(x, factor=3.0):
+        return x * factor
+
+    other.__name__ = other.__qualname__ = "one"
+    found = [fingerprint(model(activation=function)) for function in (one, one, other)]
+    assert found[0] == found[1] != found[2]
+    words = [["a", "b"], ["a", "c"]]
+    looked_up = []
+    for vocabulary in words:
+        lookup = keras.layers.IntegerLookup(vocabulary=[len(vocabulary[1]), ord(vocabulary[1])])
+        lookup.vocabulary = None
+        looked_up.append(fingerprint(keras.Sequential([keras.Input((1,), dtype="int64"), lookup])))
+    assert looked_up[0] != looked_up[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_transfer as kx
 
@@ -248,3 +249,26 @@ def test_a_subclassed_model_is_refused():
 
     with pytest.raises(ValueError, match="no graph to cut.*class Own"):
         kx.split_frozen(Own())
+
+
+class Noise(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs + tf.random.normal(tf.shape(inputs))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [Noise(name="own"), keras.layers.Lambda(lambda x: x + tf.random.normal([]), name="own")],
+    ids=["layer", "lambda"],
+)
+def test_random_layers_that_do_not_say_so_are_found(layer):
+    with pytest.raises(ValueError, match="'own'.*while training"):
+        kx.split_frozen(frozen_classifier(layer))
+
+
+def test_a_nested_model_called_by_keyword_stays_whole(tiny_backbone):
+    tiny_backbone.get_layer("third").trainable = False
+    pixels = keras.Input((*SIZE, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(tiny_backbone(inputs=pixels))
+    with pytest.raises(ValueError, match="there are none"):
+        kx.split_frozen(keras.Model(pixels, keras.layers.Dense(2)(pooled)))

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 import keras_transfer as kx
 from keras_transfer.caching import filling, rows
+from keras_transfer.models.exactness import NotExactError
+from keras_transfer.training.frozen_part import _check_order
 
 QUIET = {"verbose": 0}
 
@@ -357,3 +359,64 @@ def test_views_are_trained_on(classifier, tmp_path, capsys):
     options = {"epochs": 2, "augmentation": augment, "cache": cache, "verbose": 2}
     kx.fine_tune(classifier(), *noise_data(), **options)
     assert "ran once on 72 views of pictures" in capsys.readouterr().out
+
+
+def test_several_stages_repeat_with_augmentation(classifier):
+    """Iterators that read ahead of an epoch's end would move shuffles and random states on."""
+
+    def run():
+        augment = kx.augmentation("light", (32, 32), seed=0)
+        options = {"strategy": kx.GradualUnfreezing(2), "epochs": 4, "augmentation": augment}
+        return weights_after(classifier, noise_data, None, **options)
+
+    expected = run()
+    for _ in range(2):
+        for one, other in zip(expected, run(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_backup_and_restore_goes_on_where_it_was(classifier, tmp_path):
+    class KilledError(Exception):
+        pass
+
+    epochs = []
+
+    def kill(epoch, logs):
+        epochs.append(epoch)
+        if len(epochs) == 4:
+            raise KilledError
+
+    def run():
+        callbacks = [
+            keras.callbacks.BackupAndRestore(tmp_path / "backup"),
+            keras.callbacks.LambdaCallback(on_epoch_begin=kill),
+        ]
+        cache = kx.FeatureCache(tmp_path / "cache")
+        kx.fine_tune(
+            classifier(), *noise_data(), epochs=5, cache=cache, callbacks=callbacks, **QUIET
+        )
+
+    with pytest.raises(KilledError):
+        run()
+    run()
+    assert epochs == [0, 1, 2, 3, 3, 4]
+
+
+def test_validation_arrays_are_taken_as_keras_takes_them(classifier, capsys):
+    train, validation = noise_data()
+    batches = [(x.numpy(), y.numpy()) for x, y in validation]
+    arrays = tuple(np.concatenate(column) for column in zip(*batches, strict=True))
+    [history] = kx.fine_tune(classifier(), train, arrays, epochs=1, verbose=2)
+    assert "val_loss" in history.history
+    assert "tf.data.Dataset of batches" in capsys.readouterr().out
+
+
+def test_outputs_that_would_lose_their_names_are_left_alone(tiny_backbone, capsys):
+    kx.FineTuning(1).apply(kx.Classifier(tiny_backbone, 2))
+    pixels = keras.Input((32, 32, 3))
+    inner = keras.layers.GlobalAveragePooling2D()(tiny_backbone.output)
+    body = keras.Model(tiny_backbone.input, keras.layers.Dense(2)(inner), name="body")
+    beside = keras.layers.Dense(2, name="beside")(keras.layers.Flatten()(pixels))
+    model = keras.Model(pixels, [body(pixels), beside])
+    with pytest.raises(NotExactError, match="other names"):
+        _check_order(model, kx.split_frozen(model)[1])

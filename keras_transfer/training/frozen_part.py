@@ -99,6 +99,9 @@ class FrozenPart:
 
     def finish(self, model: keras.Model, learner: Learner) -> None:
         """Lets go of a stage's features; removes those that no other training can use."""
+        if learner.found:
+            # Metrics that a model is given again are reset only after its first batch.
+            learner.model.reset_metrics()
         for part in learner.found:
             part.close()
         if learner.found and self._stale and self._cache is not None:

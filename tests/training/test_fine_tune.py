@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_transfer as kx
-from keras_transfer.training.fine_tune import _IDENTITY
+from keras_transfer.training.identity import IDENTITY
 
 
 def test_learns_to_tell_dark_from_bright(tiny_backbone, tiny_data):
@@ -213,8 +213,8 @@ def test_settings_out_of_range_are_refused(tiny_backbone, tiny_data, options, me
 
 
 def test_every_argument_tells_trainings_apart_or_is_known_not_to():
-    free = {"model", "validation_data", "checkpoints", "callbacks", "verbose"}
-    assert set(_IDENTITY) == set(inspect.signature(kx.fine_tune).parameters) - free
+    free = {"model", "validation_data", "checkpoints", "cache", "solver", "callbacks", "verbose"}
+    assert set(IDENTITY) == set(inspect.signature(kx.fine_tune).parameters) - free
 
 
 def test_models_that_train_others_are_refused(tiny_backbone, tiny_data):
@@ -303,7 +303,7 @@ import sys, keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras_transfer as kx
-from keras_transfer.training.fine_tune import _IDENTITY
+from keras_transfer.training.identity import IDENTITY
 policy, folder = sys.argv[1:]
 keras.config.set_dtype_policy(policy)
 x = np.random.default_rng(0).integers(0, 255, (16, 8, 8, 3)).astype("uint8")

@@ -60,24 +60,19 @@ def classifier(tiny_backbone):
 
 
 @pytest.mark.parametrize(
-    "strategy",
+    ("strategy", "source"),
     [
-        kx.FeatureExtraction(),
-        kx.FineTuning(1),
-        kx.GradualUnfreezing(3),
-        kx.Sequence([kx.Part(kx.FeatureExtraction(), batch_size=16), kx.FineTuning(1)]),
-        kx.FineTuning(first=1),
+        (kx.FeatureExtraction(), noise_data),
+        (kx.FineTuning(1), users_data),
+        (kx.GradualUnfreezing(3), noise_data),
+        (
+            kx.Sequence([kx.Part(kx.FeatureExtraction(), batch_size=16), kx.FineTuning(1)]),
+            users_data,
+        ),
     ],
-    ids=lambda strategy: type(strategy).__name__,
+    ids=["features", "users", "stages", "batches"],
 )
-@pytest.mark.parametrize("source", [noise_data, users_data], ids=["ours", "users"])
 def test_weights_end_the_same_on_a_convolutional_network(classifier, tmp_path, strategy, source):
-    if isinstance(strategy, kx.FineTuning) and strategy.first:  # nothing frozen to begin with
-        expected = weights_after(classifier, source, None, strategy=strategy, epochs=3)
-        found = weights_after(classifier, source, "auto", strategy=strategy, epochs=3)
-        for one, other in zip(expected, found, strict=True):
-            np.testing.assert_array_equal(one, other)
-        return
     assert_same_weights(
         lambda: classifier(dropout=0.3, standardize=True, depths=2),
         source,
@@ -87,6 +82,18 @@ def test_weights_end_the_same_on_a_convolutional_network(classifier, tmp_path, s
         class_weight={0: 1.0, 1: 3.0},
         layer_decay=0.7,
     )
+
+
+def test_histories_are_the_same_stage_by_stage(classifier, tmp_path):
+    def run(cache):
+        keras.utils.set_random_seed(0)
+        options = {"strategy": kx.GradualUnfreezing(3), "epochs": 3, "cache": cache}
+        return kx.fine_tune(classifier(dropout=0.5), *noise_data(), **options, **QUIET)
+
+    for one, other in zip(run(None), run(kx.FeatureCache(tmp_path)), strict=True):
+        assert set(one.history) == set(other.history)
+        for name, values in one.history.items():
+            np.testing.assert_allclose(values, other.history[name], atol=1e-5)
 
 
 def test_weights_end_the_same_where_features_stay_on_the_disk(classifier, tmp_path, monkeypatch):
@@ -312,6 +319,7 @@ def test_features_of_weights_that_have_been_trained_are_removed(classifier, tmp_
     assert cache.entries() == []
 
 
+@pytest.mark.slow
 def test_two_replicas_train_on_features(tmp_path):
     code = f"""
 import keras, numpy as np, tensorflow as tf

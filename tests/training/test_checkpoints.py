@@ -53,7 +53,7 @@ def train(tiny_backbone, tiny_data):
         settings = {
             "strategy": kx.FineTuning(2, batch_norm="trainable"),
             "epochs": 4,
-            "cache": None,  # that the frozen part runs once changes nothing, and is tested elsewhere
+            "cache": None,  # quicker here, and tested elsewhere
             "checkpoints": folder,
             "callbacks": callbacks,
             "verbose": 0,

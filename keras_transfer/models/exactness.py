@@ -19,6 +19,10 @@ class NotExactError(ValueError):
     """Running the frozen part once would not give what training gives, or cannot be done."""
 
 
+class NothingFrozenError(NotExactError):
+    """There is no frozen part, or nothing else."""
+
+
 def trained_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Those that a model around the layer trains: it goes by each weight's own flag.
 

@@ -9,6 +9,7 @@ import keras
 from keras_transfer.models.blocks import flatten
 from keras_transfer.models.exactness import (
     NotExactError,
+    NothingFrozenError,
     change_while_training,
     check_by_running,
     frozen_but_for_statistics,
@@ -159,12 +160,14 @@ def _one_or_list(items: list[Any]) -> Any:
 
 def _check(prefix: keras.Model, rest: list[Call]) -> None:
     if not prefix.weights:
-        raise NotExactError(
+        raise NothingFrozenError(
             "Expected frozen weights at the beginning of the model: there are none."
         )
     layers = (call.layer for call in rest if isinstance(call.layer, keras.Layer))
     if not any(trained_weights(layer) for layer in layers):
-        raise NotExactError("Expected weights to train behind the frozen part: there are none.")
+        raise NothingFrozenError(
+            "Expected weights to train behind the frozen part: there are none."
+        )
     for tensor in prefix.outputs:
         if getattr(tensor, "_keras_mask", None) is not None:  # no public name
             raise NotExactError(_refusal("a mask goes on to what is trained"))

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.caching.frozen_features import Found
 from keras_transfer.caching.store import CacheTooSmallError, in_units
-from keras_transfer.models.exactness import NotExactError
+from keras_transfer.models.exactness import NotExactError, NothingFrozenError
 from keras_transfer.models.split_frozen import split_frozen
 
 
@@ -74,15 +74,17 @@ class FrozenPart:
         if cache is None:
             return plain
         try:
-            self._check(model, cache)
             with model.distribute_strategy.scope():
                 frozen_part, tail = split_frozen(model)
+                self._check(model, cache)
                 _check_order(model, tail)
                 tail.compile(model.optimizer, **compile_options)
             features = cache.open(frozen_part, verbose=self._verbose)
             found = [features.find(train, self._augmentation)]
             if validation is not None:
                 found.append(features.find(validation))
+        except NothingFrozenError:
+            return plain
         except (NotExactError, CacheTooSmallError) as error:
             self._say(f"The frozen part runs in every epoch: {error}")
             return plain

@@ -9,16 +9,14 @@ epoch, the test half to evaluate on. In one process, after a warm-up, for each s
 - the limit of feature extraction: one forward pass by hand, and `fit` of a dense layer alone.
 
 All train the same weights at the same rates for as many epochs, and all times include tracing.
-Then the peak memory of plain Keras and ours, each in a process of its own, with features of four
-hundred megabytes. Prints a table and what of it is claimed; the last line is JSON.
+Then the peak memory of both, see `benchmarks.peak_memory`. Prints a table and what of it is
+claimed; the last line is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import pathlib
-import re
 import subprocess
 import sys
 import tempfile
@@ -156,48 +154,11 @@ def figures(seconds: dict[str, list[float]], accuracies: dict[str, list[float]])
     return row
 
 
-def big_features() -> tuple[keras.Model, kx.Splits]:
-    """Flattened maps of all pictures in all styles: 82 kB each."""
-    styles = [kx.emoji_styles(style, image_size=(64, 64)) for style in ("noto", "twemoji")]
-    styles.append(kx.emoji_styles("openmoji", image_size=(64, 64)))
-    batches = [b for s in styles for part in (s.train, s.validation, s.test) for b in part]
-    x = np.concatenate([pictures.numpy().astype("uint8") for pictures, _ in batches])
-    y = np.concatenate([labels.numpy() for _, labels in batches])
-    data = kx.arrays(x, y, image_size=SIZE)
-    backbone = kx.load_backbone("efficientnet_lite0", input_shape=(*SIZE, 3))
-    flat = keras.layers.Flatten()(backbone.output)
-    logits = keras.layers.Dense(8, name="logits", dtype="float32")(flat)
-    return keras.Model(backbone.input, logits), data
-
-
-def peak_memory(name: str) -> None:
-    """Trains in this process and prints its peak memory and the size of the features, in MB."""
-    model, data = big_features()
-    strategy = kx.FeatureExtraction()
-    folder = tempfile.TemporaryDirectory()
-    backbone_layers = model.layers[:-2]
-    for layer in backbone_layers:
-        layer.trainable = False
-    if name == "keras":
-        compile_plainly(model, strategy, 2 * int(data.train.cardinality()))
-        model.fit(data.train, validation_data=data.validation, epochs=2, shuffle=False, verbose=0)
-        stored = 0
-    else:
-        cache = kx.FeatureCache(folder.name)
-        kx.fine_tune(model, data.train, data.validation, epochs=2, cache=cache, verbose=0)
-        stored = sum(entry.num_bytes for entry in cache.entries())
-    # Not `getrusage`, which counts what the process was forked from.
-    status = pathlib.Path("/proc/self/status").read_text()
-    peak = 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
-    folder.cleanup()
-    print(json.dumps({"peak": peak / 1e6, "features": stored / 1e6}))
-
-
 def memory() -> dict[str, float]:
     """Peak memory of both, each in a process of its own, in MB."""
     found = {}
     for name in ("keras", "ours"):
-        command = [sys.executable, "-m", "benchmarks.frozen_training", "--peak-memory", name]
+        command = [sys.executable, "-m", "benchmarks.peak_memory", name]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         found[name] = json.loads(printed.splitlines()[-1])
     return {
@@ -255,11 +216,7 @@ def main() -> None:
     parser.add_argument("--style", default="noto")
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--no-memory", action="store_true")
-    parser.add_argument("--peak-memory", choices=("keras", "ours"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.peak_memory:
-        peak_memory(arguments.peak_memory)
-        return
     warm_up(arguments.style)
     cases = {}
     for case in arguments.cases:

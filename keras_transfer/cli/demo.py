@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keras_transfer.data.splits import Splits
     from keras_transfer.evaluation.reports import ClassificationReport
 
-# So that all of it takes about four minutes on two cores.
+# So that all of it takes about three minutes on two cores.
 FROZEN_EPOCHS, TUNED_EPOCHS = 10, 5
 IMAGE_SIZE = (128, 128)
 # From random weights everything is to be learnt, BatchNorm's statistics in few steps, too: with
@@ -34,7 +34,7 @@ def demo(
     ] = pathlib.Path("runs/demo"),
     seed: Annotated[int, typer.Option(help="Of heads, order and augmentation.")] = 0,
 ) -> None:
-    """Run the main job from end to end, offline, in about four minutes on two cores.
+    """Run the main job from end to end, offline, in about three minutes on two cores.
 
     Trains the bundled EfficientNet-Lite0 on the bundled Noto emoji (8 classes, 799 pictures),
     first its head, then all of it; trains the same network from random weights for as

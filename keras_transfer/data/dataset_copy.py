@@ -21,12 +21,8 @@ def independent_copy(dataset: tf.data.Dataset) -> tf.data.Dataset:
     Raises:
         ValueError: if something in the pipeline, such as an iterator, cannot be copied.
     """
-    variant = tf.data.experimental.to_variant(dataset)
     try:
-        serialized = tf.raw_ops.DatasetToGraphV2(
-            input_dataset=variant, external_state_policy=_IGNORE_STATE
-        )
-        graph = tf.compat.v1.GraphDef.FromString(serialized.numpy())
+        graph = _graph(dataset)
         output = _separate(graph)
         with tf.device("CPU:0"):  # where pipelines run; their variables must not go to a GPU
             variant = tf.compat.v1.wrap_function(
@@ -42,16 +38,20 @@ def independent_copy(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 def calls_python(dataset: tf.data.Dataset) -> bool:
     """Whether Python functions or generators run in a pipeline; False if nobody can tell."""
-    variant = tf.data.experimental.to_variant(dataset)
     try:
-        serialized = tf.raw_ops.DatasetToGraphV2(
-            input_dataset=variant, external_state_policy=_IGNORE_STATE
-        )
+        graph = _graph(dataset)
     except tf.errors.OpError:
         return False
-    graph = tf.compat.v1.GraphDef.FromString(serialized.numpy())
     nodes = [*graph.node, *(n for function in graph.library.function for n in function.node_def)]
     return any("PyFunc" in node.op for node in nodes)
+
+
+def _graph(dataset: tf.data.Dataset) -> tf.compat.v1.GraphDef:
+    serialized = tf.raw_ops.DatasetToGraphV2(
+        input_dataset=tf.data.experimental.to_variant(dataset),
+        external_state_policy=_IGNORE_STATE,
+    )
+    return tf.compat.v1.GraphDef.FromString(serialized.numpy())
 
 
 def _separate(graph: tf.compat.v1.GraphDef) -> str:

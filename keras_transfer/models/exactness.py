@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_transfer.models.blocks import flatten
 
-# Layers of these packages keep what is random or moves in variables that Keras lists.
-_KNOWN_PACKAGES = ("keras", "keras_hub", "keras_transfer")
+# Layers of these packages keep what is random or moves in variables that Keras lists, and their
+# code changes with their versions alone.
+KNOWN_PACKAGES = ("keras", "keras_hub", "keras_transfer")
 # What Keras and its users call the share that is dropped.
 _RATES = ("rate", "drop_rate", "drop_path_rate", "dropout", "recurrent_dropout")
 
@@ -21,6 +23,16 @@ class NotExactError(ValueError):
 
 class NothingFrozenError(NotExactError):
     """There is no frozen part, or nothing else."""
+
+
+def is_known(thing: Any) -> bool:
+    """Whether a class or a function is of Keras, KerasHub or this package."""
+    return thing.__module__.split(".")[0] in KNOWN_PACKAGES
+
+
+def trains_plainly(model: keras.Model) -> bool:
+    """Whether `fit` does with a model what it does with its graph: it is of no class of its own."""
+    return type(model).__module__.split(".")[0] == "keras"
 
 
 def trained_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
@@ -103,8 +115,7 @@ def _is_random(layer: keras.layers.Layer) -> bool:
 
 
 def _is_unknown(layer: keras.layers.Layer) -> bool:
-    known = type(layer).__module__.split(".")[0] in _KNOWN_PACKAGES
-    return not known or isinstance(layer, keras.layers.Lambda)
+    return not is_known(type(layer)) or isinstance(layer, keras.layers.Lambda)
 
 
 def _example(tensor: keras.KerasTensor) -> np.ndarray:

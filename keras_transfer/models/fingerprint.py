@@ -13,10 +13,8 @@ import keras
 import numpy as np
 
 from keras_transfer.models.blocks import flatten
-from keras_transfer.models.exactness import NotExactError
+from keras_transfer.models.exactness import NotExactError, is_known
 
-# Their code changes with their versions alone.
-_VERSIONED = ("keras", "keras_hub", "keras_transfer")
 # Where names of layers stand in configs; elsewhere the same word may be a setting.
 _NAMES = ("name", "keras_history", "input_layers", "output_layers")
 
@@ -44,7 +42,7 @@ def fingerprint(model: keras.Model) -> str:
         for told in _beside_config(layer):
             digest.update(told)
     for kind in sorted({type(layer) for layer in flatten(model)}, key=lambda k: k.__qualname__):
-        if not _is_versioned(kind):
+        if not is_known(kind):
             digest.update(_source(kind))
     return digest.hexdigest()
 
@@ -83,15 +81,11 @@ def _beside_config(layer: keras.layers.Layer) -> Iterator[bytes]:
     if hasattr(layer, "get_vocabulary"):
         yield repr(layer.get_vocabulary()).encode()
     for name, value in sorted(vars(layer).items()):
-        if inspect.isfunction(value) and not _is_versioned(value):
+        if inspect.isfunction(value) and not is_known(value):
             yield repr([name, *_behavior(value)]).encode()
         plain = isinstance(value, (bool, int, float, str, bytes, np.ndarray, np.generic))
-        if plain and not name.startswith("_") and name != "name" and not _is_versioned(type(layer)):
+        if plain and not name.startswith("_") and name != "name" and not is_known(type(layer)):
             yield f"{name} {np.asarray(value).tolist()!r}".encode()
-
-
-def _is_versioned(thing: Any) -> bool:
-    return thing.__module__.split(".")[0] in _VERSIONED
 
 
 def _source(kind: type) -> bytes:
@@ -99,7 +93,7 @@ def _source(kind: type) -> bytes:
         return pathlib.Path(inspect.getfile(kind)).read_bytes()
     except (TypeError, OSError):  # of a notebook or an interactive session
         functions = [f for _, f in inspect.getmembers(kind, inspect.isfunction)]
-        return repr([list(_behavior(f)) for f in functions if not _is_versioned(f)]).encode()
+        return repr([list(_behavior(f)) for f in functions if not is_known(f)]).encode()
 
 
 def _behavior(function: types.FunctionType) -> Iterator[Any]:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.caching.frozen_features import Found
 from keras_transfer.caching.store import CacheTooSmallError, in_units
-from keras_transfer.models.exactness import NotExactError, NothingFrozenError
+from keras_transfer.models.exactness import NotExactError, NothingFrozenError, trains_plainly
 from keras_transfer.models.split_frozen import split_frozen
 
 
@@ -28,6 +28,7 @@ class Learner:
         validation: tf.data.Dataset, or None.
         found: the features behind the datasets; empty where they are pictures.
         entry: str, their name in the cache.
+        stale: whether they follow from weights that were trained in an earlier stage.
     """
 
     model: keras.Model
@@ -35,6 +36,7 @@ class Learner:
     validation: tf.data.Dataset | None
     found: Sequence[Found] = ()
     entry: str = ""
+    stale: bool = False
 
 
 class FrozenPart:
@@ -93,8 +95,8 @@ class FrozenPart:
             self._cache = None
             return plain
         self._say(_told(found))
-        self._stale = any(id(weight) in self._trained for weight in frozen_part.weights)
-        learner = Learner(tail, train, validation, found=found, entry=features.name)
+        stale = any(id(weight) in self._trained for weight in frozen_part.weights)
+        learner = Learner(tail, train, validation, found, features.name, stale)
         if validation is not None:
             learner.validation = found[1].dataset()
         return learner
@@ -106,14 +108,14 @@ class FrozenPart:
             learner.model.reset_metrics()
         for part in learner.found:
             part.close()
-        if learner.found and self._stale and self._cache is not None:
+        if learner.stale and self._cache is not None:
             with contextlib.suppress(OSError, ValueError):
                 self._cache.remove(learner.entry)
         self._trained |= {id(weight) for weight in model.trainable_weights}
 
     def _check(self, model: keras.Model, cache: FeatureCache) -> None:
         """What speaks against features before anything is looked at."""
-        if type(model).__module__.split(".")[0] != "keras":
+        if not trains_plainly(model):
             raise NotExactError(f"a {type(model).__name__} may train in a way of its own.")
         if self._mixing:
             raise NotExactError("pictures are mixed anew.")

@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_transfer.caching.filling import Runner
 from keras_transfer.data.dataset_copy import independent_copy
 from keras_transfer.data.examples import examples_of
+from keras_transfer.models.exactness import trains_plainly
 from keras_transfer.models.graph import is_graph, trace
 from keras_transfer.models.split_frozen import split_frozen
 from keras_transfer.training.compiling import compile_options
@@ -213,7 +214,7 @@ def _check(data: Any, model: keras.Model, seconds: float) -> None:
         )
     if not 0 < seconds < float("inf"):
         raise ValueError(f"Expected `seconds` above 0. Received: seconds={seconds}.")
-    if not is_graph(model) or type(model).__module__.split(".")[0] != "keras":
+    if not is_graph(model) or not trains_plainly(model):
         raise ValueError(
             "Expected a built functional or sequential model: another may train in a way of its "
             f"own. Received: {type(model).__name__} {model.name!r}, built={model.built}."

@@ -116,8 +116,8 @@ def fine_tune(
         solver: "lbfgs" finds the best weights of a single dense layer on frozen features by L-BFGS
             (Liu and Nocedal, "On the limited memory BFGS method for large scale optimization",
             Mathematical Programming 1989) in place of epochs, rates and optimizer; needs a cache.
-            Without `regularizer` half the squared kernel over the number of examples is added to
-            the loss. The history has one epoch. None trains by steps.
+            Without `regularizer` 50 times the squared kernel over the number of examples is added
+            to the loss. The history has one epoch. None trains by steps.
         callbacks: further Keras callbacks. Each stage is a `fit` of its own, whose epochs count
             from 0 (`keras.callbacks.CSVLogger` wants `append=True`). One that ends a stage at a
             loss that is no number, such as `TerminateOnNaN`, ends them all.
@@ -175,7 +175,8 @@ def fine_tune(
                 penalized=regularizer is not None,
                 verbose=bool(verbose),
             )
-        compile_for_use(model, updates.plain_optimizer(stages[-1]))
+        with model.distribute_strategy.scope():
+            compile_for_use(model, updates.plain_optimizer(stages[-1]))
         return histories
     stopping = None if early_stopping is None else EarlyStopping(early_stopping)
     if mixing is not None and validation_data is not None:

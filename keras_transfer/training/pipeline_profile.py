@@ -155,12 +155,11 @@ def _rates(
     try:
         frozen_part, tail = split_frozen(model)
     except ValueError as error:
-        step = _training_step(trace(model)[0], options)
-        return {"training step": rate(step, *batch)}, " ".join(str(error).split())
-    run = Runner(frozen_part)
+        whole = _training_step(trace(model)[0], options)
+        return {"training step": rate(whole, *batch)}, " ".join(str(error).split())
+    run, behind = Runner(frozen_part), _training_step(tail, options)
     features = run(inputs) if len(frozen_part.outputs) > 1 else run(inputs)[0]
-    step = _training_step(tail, options)
-    return {"frozen part": rate(run, inputs), "tail": rate(step, features, *rest)}, None
+    return {"frozen part": rate(run, inputs), "tail": rate(behind, features, *rest)}, None
 
 
 def _training_step(model: keras.Model, options: dict[str, Any]) -> Callable[..., list[Any]]:

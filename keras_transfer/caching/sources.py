@@ -14,6 +14,11 @@ from keras_transfer.models.exactness import NotExactError
 
 Lookup = Callable[[tf.Tensor], Any]
 
+# Looking up features is so fast that to optimize the pipeline, in every epoch anew, takes longer.
+_AS_IT_IS = tf.data.Options()
+_AS_IT_IS.autotune.enabled = False
+_AS_IT_IS.experimental_optimization.apply_default_optimizations = False
+
 
 class Source(Protocol):
     """The examples of a dataset, numbered from 0 in the order of `digests`.
@@ -71,9 +76,10 @@ class _NumberedSource:
 
     def with_features(self, lookup: Lookup, then: Callable[..., Any]) -> tf.data.Dataset:
         label = self._examples.label
-        return self._examples.batches().map(
+        batches = self._examples.batches().map(
             lambda numbers, examples: then(lookup(numbers), label(examples))
         )
+        return batches.with_options(_AS_IT_IS)
 
 
 class _PipelineSource:

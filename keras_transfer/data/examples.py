@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# Batches that are loaded while whoever takes them is being traced.
-_AHEAD = 4
+# Pictures are loaded while whoever takes them is being traced, up to so many bytes of them.
+_AHEAD = 64_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +55,16 @@ class Examples:
         Args:
             wanted: bool array `(examples,)`.
         """
-        chosen = tf.constant(wanted)
-        examples = self.in_order.filter(lambda number, _: chosen[number])
+        chosen, examples = tf.constant(wanted), self.in_order
+        if not wanted.all():
+            examples = examples.filter(lambda number, _: chosen[number])
         loaded = examples.map(
             lambda number, example: (number, self.picture(example)),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
-        return loaded.batch(self.batch_size).prefetch(_AHEAD)
+        picture = loaded.element_spec[1]
+        batch_bytes = self.batch_size * picture.shape.num_elements() * picture.dtype.size
+        return loaded.batch(self.batch_size).prefetch(max(2, _AHEAD // batch_bytes))
 
     def batches(self) -> tf.data.Dataset:
         """Batches `(numbers, examples)`, in the order of the dataset."""

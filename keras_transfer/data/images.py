@@ -30,8 +30,9 @@ FOREIGN_SUFFIXES = {
     ".svg",
     ".ico",
 }
-# Files that are read ahead of what takes them.
-_AT_ONCE = 64
+# Files are read ahead of what takes them, by several threads, so many in a row by each.
+_READERS = 4
+_IN_A_ROW = 16
 _PART_FOLDERS = {
     "train": ("train",),
     "validation": ("validation", "valid", "val"),
@@ -137,10 +138,16 @@ def picture_files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _contents(paths: np.ndarray) -> Iterator[bytes]:
     """What is in the files, many of which are on the way at once."""
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        for start in range(0, len(paths), _AT_ONCE):
-            batch = map(pathlib.Path, paths[start : start + _AT_ONCE])
-            yield from pool.map(pathlib.Path.read_bytes, batch)
+    ahead = _READERS * _IN_A_ROW
+    with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
+        for start in range(0, len(paths), ahead):
+            shares = np.array_split(paths[start : start + ahead], _READERS)
+            for contents in pool.map(_read, shares):
+                yield from contents
+
+
+def _read(paths: np.ndarray) -> list[bytes]:
+    return [pathlib.Path(path).read_bytes() for path in paths]
 
 
 def _part_folders(root: pathlib.Path) -> dict[str, pathlib.Path]:

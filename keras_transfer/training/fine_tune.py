@@ -30,9 +30,10 @@ from keras_transfer.training.checkpoints import Checkpoints
 from keras_transfer.training.class_weights import ClassWeight, class_weights
 from keras_transfer.training.compiling import compile_for_use, compile_options
 from keras_transfer.training.early_stopping import EarlyStopping
-from keras_transfer.training.frozen_part import FrozenPart, Learner
+from keras_transfer.training.frozen_part import FrozenPart
 from keras_transfer.training.identity import IDENTITY, described
 from keras_transfer.training.inputs import categorical, preparation, prepared, ready
+from keras_transfer.training.learner import Learner
 from keras_transfer.training.linear_head import solve_linear_head
 from keras_transfer.training.loop import StageLoop
 from keras_transfer.training.optimizers import OptimizerChain, Updates

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -16,27 +15,7 @@ from keras_transfer.caching.frozen_features import Found
 from keras_transfer.caching.store import CacheTooSmallError, in_units
 from keras_transfer.models.exactness import NotExactError, NothingFrozenError, trains_plainly
 from keras_transfer.models.split_frozen import split_frozen
-
-
-@dataclasses.dataclass
-class Learner:
-    """What `fit` runs on: the model and pictures, or its tail and features.
-
-    Attributes:
-        model: keras.Model, compiled.
-        train: tf.data.Dataset.
-        validation: tf.data.Dataset, or None.
-        found: the features behind the datasets; empty where they are pictures.
-        entry: str, their name in the cache.
-        stale: whether they follow from weights that were trained in an earlier stage.
-    """
-
-    model: keras.Model
-    train: tf.data.Dataset
-    validation: tf.data.Dataset | None
-    found: Sequence[Found] = ()
-    entry: str = ""
-    stale: bool = False
+from keras_transfer.training.learner import Learner
 
 
 class FrozenPart:
@@ -130,74 +109,6 @@ class FrozenPart:
     def _say(self, line: str) -> None:
         if self._verbose:
             print(line)
-
-
-def fit(
-    model: keras.Model, learner: Learner, callbacks: list[keras.callbacks.Callback], **options: Any
-) -> keras.callbacks.History:
-    """`learner.model.fit` for callbacks that see the whole model.
-
-    Args:
-        model: the whole model.
-        learner: what is run.
-        callbacks: such as save the model or change its optimizer's rate.
-        options: of `fit`, `epochs` and `verbose` among them.
-    """
-    train, validation = learner.train, learner.validation
-    steps = validation_steps = None
-    # With callbacks training may end early, and nobody knows how far iterators have read ahead.
-    if not callbacks and model.distribute_strategy.num_replicas_in_sync == 1:
-        left = options["epochs"] - options["initial_epoch"]
-        train, steps = _for_epochs(train, left)
-        validation, validation_steps = _for_epochs(validation, left)
-    if learner.model is not model:
-        callbacks = keras.callbacks.CallbackList(
-            [*callbacks, _StopTogether(learner.model)],
-            add_history=True,
-            add_progbar=options["verbose"] != 0,
-            model=model,
-            verbose=options["verbose"],
-            epochs=options["epochs"],
-            steps=int(learner.train.cardinality()),
-        )
-        model.stop_training = False
-        learner.model.history = model.history
-    return learner.model.fit(
-        train,
-        steps_per_epoch=steps,
-        validation_data=validation,
-        validation_steps=validation_steps,
-        callbacks=callbacks,
-        shuffle=False,  # Keras warns that it does not shuffle a dataset
-        **options,
-    )
-
-
-def _for_epochs(data: Any, epochs: int) -> tuple[Any, int | None]:
-    """A dataset for so many epochs, and how many batches are one.
-
-    Keras starts two iterators an epoch, each with its buffers empty; of this, one in all.
-    """
-    steps = int(data.cardinality()) if isinstance(data, tf.data.Dataset) else 0
-    return (data.repeat(epochs), steps) if steps > 0 else (data, None)
-
-
-class _StopTogether(keras.callbacks.Callback):
-    """Stops the tail when another callback has stopped the model."""
-
-    def __init__(self, tail: keras.Model):
-        super().__init__()
-        self._tail = tail
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        # Private: Keras's BackupAndRestore says so where training goes on.
-        self._tail._initial_epoch = self.model._initial_epoch
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._tail.stop_training = self.model.stop_training
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._tail.stop_training = self.model.stop_training
 
 
 def _check_order(model: keras.Model, tail: keras.Model) -> None:

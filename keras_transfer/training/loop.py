@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from keras_transfer.data.length import count_steps
 from keras_transfer.training.checkpoints import Checkpoints, Progress
-from keras_transfer.training.frozen_part import FrozenPart, Learner, fit
+from keras_transfer.training.frozen_part import FrozenPart
+from keras_transfer.training.learner import Learner, fit
 from keras_transfer.training.optimizers import OptimizerChain
 from keras_transfer.training.stages import Stage
 

@@ -179,6 +179,8 @@ def claims(cases: dict[str, dict[str, Any]], used: dict[str, float]) -> dict[str
         if case in cases:
             held[f"{case}: at least {least} times as fast"] = cases[case]["ratio_vs_keras"] >= least
     for case, row in cases.items():
+        if len(CASES[case][1]) > 1:  # where ours keeps the optimizer's state between stages
+            continue
         apart = abs(row["accuracy_keras"] - row["accuracy_ours"])
         error = max(row["standard_error_keras"], row["standard_error_ours"])
         held[f"{case}: the same accuracy within a standard error"] = apart <= error

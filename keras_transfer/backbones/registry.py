@@ -11,12 +11,16 @@ import keras
 
 from keras_transfer.backbones.info import BackboneInfo
 
-# scheme -> module with `load(name, input_shape, weights)` and `describe()`; "" is what ships.
+# scheme -> module with `load(name, input_shape, weights, ...)` and `describe()`; "" is what ships.
+# Arguments of `load_backbone` that not all know are named in a module's OPTIONS.
 # Modules are named, not imported, so that a heavy library loads on first use.
 _LOADERS = {
     "": "keras_transfer.backbones.efficientnet_lite",
     "applications": "keras_transfer.backbones.applications",
+    "tfhub": "keras_transfer.backbones.tf_hub",
 }
+# Behind these schemes stands a place, not a name of the list.
+_PLACES = ("tfhub",)
 
 
 def load_backbone(
@@ -24,6 +28,8 @@ def load_backbone(
     *,
     input_shape: tuple[int | None, ...] | None = None,
     weights: str | os.PathLike[str] | None = "pretrained",
+    output_key: str | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> keras.Model:
     """Loads a backbone as a plain Keras model from pixels to a feature map.
 
@@ -32,22 +38,27 @@ def load_backbone(
     rules; strategies such as `kx.FeatureExtraction` freeze them on purpose.
 
     Args:
-        handle: str. `"efficientnet_lite0"` (weights ship with the package) or
-            `"applications://NAME"` for a network of `keras.applications`; see
-            `kx.list_backbones()`. Case does not matter.
+        handle: str. `"efficientnet_lite0"` (weights ship with the package);
+            `"applications://NAME"` for a network of `keras.applications`, see
+            `kx.list_backbones()`, where case does not matter; or `"tfhub://PLACE"` for a TF Hub
+            module, see `kx.HubLayer`: a folder, a local archive or a URL.
         input_shape: tuple `(height, width, 3)` in pixels. Defaults to the size that the weights
             were trained at. Height and width may be `None` for pictures of any size.
-        weights: `"pretrained"` for the ImageNet weights, `None` for random ones, or the path of
-            a weights file (`.weights.h5`, `.h5`; `.npz` for EfficientNet-Lite0).
+        weights: `"pretrained"` for the weights of ImageNet or the module, `None` for random ones,
+            or the path of a weights file (`.weights.h5`, `.h5`; `.npz` for EfficientNet-Lite0).
+        output_key: str. For TF Hub modules that give a dict: which of its values is taken.
+        value_range: tuple. For TF Hub modules: the least and the greatest value of the pixels
+            that the module takes. Defaults to (0, 1), as TF Hub has it.
 
     Returns:
         A functional `keras.Model`: `(batch, height, width, 3)` float32 pixels to
         `(batch, height / 32, width / 32, channels)` features (the stride is the network's own).
+        A TF Hub module may give vectors, or take text or a dict.
 
     Raises:
         ValueError: if the handle is unknown (the nearest ones are named), the input shape is not
-            `(height, width, 3)`, or the weights do not fit.
-        FileNotFoundError: if `weights` is a path where no file lies.
+            `(height, width, 3)`, the weights do not fit, or an argument is not for such a handle.
+        FileNotFoundError: if `weights` or a module is a path where nothing lies.
         ConnectionError: if pretrained weights are not on this machine and cannot be downloaded.
 
     Example:
@@ -64,7 +75,12 @@ def load_backbone(
             "Expected `weights` to be 'pretrained', None or the path of a weights file. "
             f"Received: weights={weights!r}, where no file lies."
         )
-    return _module(scheme).load(name, input_shape, weights)
+    loader = _module(scheme)
+    options = {"output_key": output_key, "value_range": value_range}
+    given = {key: value for key, value in options.items() if value is not None}
+    if not given.keys() <= set(getattr(loader, "OPTIONS", ())):
+        raise ValueError(f"Expected no such arguments for {handle!r}. Received: {given}.")
+    return loader.load(name, input_shape, weights, **given)
 
 
 def list_backbones() -> list[BackboneInfo]:
@@ -90,6 +106,9 @@ def _module(scheme: str) -> Any:
 
 
 def _resolve(handle: str) -> tuple[str, str]:
+    scheme, _, place = handle.strip().partition("://")
+    if scheme.lower() in _PLACES:
+        return scheme.lower(), place
     known = {info.handle.lower(): info.handle for info in list_backbones()}
     found = known.get(handle.strip().lower())
     if found is None:

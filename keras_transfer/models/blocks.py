@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 
+from keras_transfer.backbones.hub_layer import HubLayer
 from keras_transfer.models.graph import chunks, side_by_side
 
 # How keras.applications and this package name the layers of one block, and the block's name.
@@ -108,6 +109,14 @@ def split_into_blocks(backbone: keras.Model) -> list[Block]:
 def flatten(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
     """The layer and all layers inside it; Keras has no public name for this."""
     return iter(layer._flatten_layers())
+
+
+def divided_no_further(blocks: Sequence[Block]) -> str:
+    """A sentence for errors on too few blocks, or nothing."""
+    layers = (layer for block in blocks for layer in block.layers)
+    if any(isinstance(layer, HubLayer) for layer in layers):
+        return " A TF Hub module is one block: it is frozen or trained as a whole."
+    return ""
 
 
 def is_normalization(layer: keras.layers.Layer) -> bool:

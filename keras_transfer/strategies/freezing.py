@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_transfer.models.blocks import Block
+from keras_transfer.models.blocks import Block, divided_no_further
 from keras_transfer.models.naming import check_names
 from keras_transfer.strategies.strategy import BatchNorm, BlockStrategy, check_batch_norm
 
@@ -116,6 +116,6 @@ def _at_most(blocks: Sequence[Block], number: int, argument: str) -> int:
     if number > len(blocks):
         raise ValueError(
             f"Expected `{argument}` to be at most {len(blocks)}, the number of blocks of the "
-            f"backbone. Received: {argument}={number}."
+            f"backbone.{divided_no_further(blocks)} Received: {argument}={number}."
         )
     return number

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import keras
 
-from keras_transfer.models.blocks import Block
+from keras_transfer.models.blocks import Block, divided_no_further
 from keras_transfer.models.naming import check_names
 from keras_transfer.strategies.strategy import BatchNorm, BlockStrategy, check_batch_norm
 
@@ -82,8 +82,8 @@ class GradualUnfreezing(BlockStrategy):
             return [block for block in blocks if block.name in names]
         if self.stages > len(blocks):
             raise ValueError(
-                f"Expected at most {len(blocks)} stages, one for each block of the backbone. "
-                f"Received: stages={self.stages}."
+                f"Expected at most {len(blocks)} stages, one for each block of the backbone."
+                f"{divided_no_further(blocks)} Received: stages={self.stages}."
             )
         count = round(len(blocks) * (stage + 1) / self.stages)
         first = 0 if self.order == "bottom_up" else len(blocks) - count

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import keras
 
+from keras_transfer.backbones.hub_layer import HubLayer
 from keras_transfer.models.backbone_and_head import split_off_head
 from keras_transfer.models.blocks import Block, flatten
 
@@ -140,6 +141,7 @@ class BlockStrategy(Strategy):
         check_stage(self, stage)
         blocks, _ = split_off_head(model)
         chosen = self.trainable_blocks(blocks, stage)
+        _check_can_train(self, chosen)
         unfreeze(model)
         for block in blocks:
             for layer in block.layers:
@@ -179,6 +181,16 @@ def check_something_trains(strategy: Strategy, model: keras.Model) -> None:
         )
 
 
+def _check_can_train(strategy: Strategy, blocks: Sequence[Block]) -> None:
+    for layer in (layer for block in blocks for layer in block.layers):
+        if isinstance(layer, HubLayer) and layer.cannot_train:
+            raise ValueError(
+                f"Expected a strategy that leaves layer {layer.name!r} frozen, such as "
+                f"kx.FeatureExtraction: {layer.cannot_train}. "
+                f"Received: {type(strategy).__name__}."
+            )
+
+
 def unfreeze(model: keras.Model) -> None:
     """Makes every layer and weight trainable that can be.
 
@@ -188,10 +200,19 @@ def unfreeze(model: keras.Model) -> None:
     for layer in flatten(model):
         layer.trainable = False
         layer.trainable = True
+        if isinstance(layer, HubLayer):
+            layer.trainable = layer.cannot_train is None
+            layer.training_mode = True
 
 
 def freeze_batch_norm(layer: keras.layers.Layer) -> None:
-    """Freezes the layer if it is a BatchNorm, and those inside it."""
+    """Freezes the layer if it is a BatchNorm, and those inside it.
+
+    A TF Hub module tells no BatchNorm from other layers; one that may have some runs as in
+    inference.
+    """
     for inner in flatten(layer):
         if isinstance(inner, keras.layers.BatchNormalization):
             inner.trainable = False
+        elif isinstance(inner, HubLayer) and inner.keeps_statistics:
+            inner.training_mode = False

@@ -38,8 +38,7 @@ class Words(keras.layers.Layer):
             any other word.
         sequence_length: int. At how many words texts are cut.
         lowercase: bool. Whether texts are turned into lower case first.
-        name: str, as for every Keras layer.
-        dtype: dtype or policy, as for every Keras layer.
+        **kwargs: `name` and what else every Keras layer takes.
 
     Raises:
         ValueError: if the vocabulary is empty, has a word twice or something else than words,
@@ -61,10 +60,9 @@ class Words(keras.layers.Layer):
         *,
         sequence_length: int = 512,
         lowercase: bool = False,
-        name: str | None = None,
-        dtype: Any = None,
+        **kwargs: Any,
     ):
-        super().__init__(trainable=False, name=name, dtype=dtype)
+        super().__init__(**kwargs)
         _check(vocabulary, sequence_length)
         self.vocabulary = tuple(vocabulary)
         self.sequence_length = sequence_length
@@ -102,8 +100,13 @@ class Words(keras.layers.Layer):
 
         Returns:
             string `tf.RaggedTensor` `(batch, None)`.
+
+        Raises:
+            ValueError: if the texts have another shape.
         """
-        texts = tf.ensure_shape(tf.convert_to_tensor(texts, tf.string), [None])
+        texts = tf.convert_to_tensor(texts, tf.string)
+        if texts.shape.rank != 1:
+            raise ValueError(f"Expected texts of shape (batch,). Received: shape={texts.shape}.")
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
         if self.lowercase:
             texts = tf.strings.lower(texts, encoding="utf-8")

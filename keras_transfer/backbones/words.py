@@ -16,8 +16,8 @@ from keras_transfer.backbones.word_vector_files import VOCABULARY, read_words
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
 
 _PART = r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*"
-# The endings that the Penn Treebank, and with it GloVe, takes for words: "do n't", "it 's".
-_ENDINGS = ("n't", "'s", "'re", "'ve", "'ll", "'d", "'m")
+# What the Penn Treebank, and with it GloVe, takes for words, besides "n't": "do n't", "it 's".
+_ENDINGS = "'(?:s|re|ve|ll|d|m)"
 
 
 @keras.saving.register_keras_serializable("keras_transfer")
@@ -72,8 +72,9 @@ class Words(keras.layers.Layer):
         self._allow_non_tensor_positional_args = True
         self.supports_jit = False
         self.built = True
-        self._pattern = rf"({_PART}(?:'{_PART})*{_marks(self.vocabulary)})|."
         self._splits_endings = {"n't", "'s"} <= set(self.vocabulary)
+        endings = rf"(?i:{_ENDINGS})\b|" if self._splits_endings else ""
+        self._pattern = rf"(?s)({endings}{_PART}(?:'{_PART})*{_marks(self.vocabulary)})|."
         # As an attribute the table is exported with a SavedModel.
         with tf.init_scope():
             ids = tf.range(FIRST_WORD, FIRST_WORD + len(self.vocabulary))
@@ -112,9 +113,9 @@ class Words(keras.layers.Layer):
             texts = tf.strings.lower(texts, encoding="utf-8")
         texts = tf.strings.regex_replace(texts, "\N{RIGHT SINGLE QUOTATION MARK}", "'")
         # Either the group matches, or what is replaced by spaces alone.
-        texts = tf.strings.regex_replace(texts, f"(?s){self._pattern}", r" \1 ")
+        texts = tf.strings.regex_replace(texts, self._pattern, r" \1 ")
         if self._splits_endings:
-            texts = tf.strings.regex_replace(texts, rf"(?i)(\pL)({'|'.join(_ENDINGS)}) ", r"\1 \2 ")
+            texts = tf.strings.regex_replace(texts, rf"(?i)(\pL)(n't|{_ENDINGS}) ", r"\1 \2 ")
         return tf.strings.split(texts)
 
     def call(self, texts: Any) -> dict[str, tf.Tensor]:

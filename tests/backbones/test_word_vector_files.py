@@ -160,6 +160,25 @@ def test_behind_the_last_wanted_word_nothing_is_read(file_of):
     assert read_words(path, 2) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("vocabulary", "total"), [(10, 10), (10_000, 1000), (["w1", "w999"], 1000)]
+)
+@pytest.mark.parametrize("header", [True, False])
+def test_progress_is_in_rows(file_of, monkeypatch, vocabulary, total, header):
+    totals = []
+
+    def track(rows, description, *, total):
+        totals.append(total)
+        return rows
+
+    monkeypatch.setattr(word_vector_files, "track", track)
+    words = [f"w{number}" for number in range(1000)]
+    path = file_of(as_text(words, np.ones([1000, 2]), header=header))
+    read_words(path, vocabulary)
+    # Without a header, by the length of the first row.
+    assert totals == [pytest.approx(total, rel=0 if header else 0.1)]
+
+
 THREE = np.float32([[1, 2], [3, 4], [5, 6]])
 
 

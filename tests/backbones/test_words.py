@@ -38,6 +38,12 @@ def split(layer, text):
     return pieces
 
 
+def test_layer_runs_in_a_dataset(words):
+    dataset = tf.data.Dataset.from_tensor_slices(["cat", "the cat", "!"]).batch(2).map(words)
+    found = [batch["token_ids"].tolist() for batch in dataset.as_numpy_iterator()]
+    assert found == [[[4, 0], [2, 4]], [[9]]]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -86,6 +92,8 @@ def test_lowercase_turns_all_text_into_lower_case():
             ["we", "'ll", "I", "'m", "they", "'ve", "you", "'re", "he", "'d"],
         ),
         ("o'clock James' s", ["o'clock", "James", "s"]),
+        # As in many data sets, split before.
+        ("it 's 'so' do n't he 'LL", ["it", "'s", "so", "do", "n't", "he", "'LL"]),
     ],
 )
 def test_endings_are_words_where_the_vocabulary_has_them(text, expected):

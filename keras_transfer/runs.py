@@ -13,7 +13,7 @@ import keras
 
 from keras_transfer._atomic import replacing, write_text
 from keras_transfer.evaluation.reports import ClassificationReport, RegressionReport
-from keras_transfer.models.classifier import set_class_names
+from keras_transfer.models.notes import set_class_names
 
 # Written last: a folder with it holds a finished training.
 METRICS = "metrics.json"

@@ -12,8 +12,9 @@ class BackboneInfo:
     Attributes:
         handle: str. What `kx.load_backbone` takes.
         parameters: int. Number of weights of the backbone, classification head excluded.
-        input_size: int. Height and width in pixels that the weights were trained at.
-        feature_width: int. Channels of the feature map.
+        input_size: int. Height and width in pixels that the weights were trained at; for text,
+            how many tokens they take at most.
+        feature_width: int. Channels of the features.
         on_this_machine: bool. Whether the pretrained weights can be loaded offline.
 
     Example:

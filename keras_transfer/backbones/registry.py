@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -17,10 +18,13 @@ from keras_transfer.backbones.info import BackboneInfo
 _LOADERS = {
     "": "keras_transfer.backbones.efficientnet_lite",
     "applications": "keras_transfer.backbones.applications",
+    "hf": "keras_transfer.backbones.hugging_face",
+    "keras_hub": "keras_transfer.backbones.keras_hub",
     "tfhub": "keras_transfer.backbones.tf_hub",
+    "word_vectors": "keras_transfer.backbones.word_vectors",
 }
 # Behind these schemes stands a place, not a name of the list.
-_PLACES = ("tfhub",)
+_PLACES = ("hf", "keras_hub", "tfhub", "word_vectors")
 
 
 def load_backbone(
@@ -28,38 +32,52 @@ def load_backbone(
     *,
     input_shape: tuple[int | None, ...] | None = None,
     weights: str | os.PathLike[str] | None = "pretrained",
+    dropout: float | None = None,
     output_key: str | None = None,
     value_range: tuple[float, float] | None = None,
+    vocabulary: int | Collection[str] | None = None,
 ) -> keras.Model:
-    """Loads a backbone as a plain Keras model from pixels to a feature map.
+    """Loads a backbone as a plain Keras model, from pixels or tokens to features.
 
-    The preprocessing that the weights were trained with is part of the model, so it always
-    takes RGB pixels from 0 to 255, `uint8` or float. BatchNorm layers follow the usual Keras
-    rules; strategies such as `kx.FeatureExtraction` freeze them on purpose.
+    The preprocessing that the weights were trained with is part of a model for pictures, so it
+    always takes RGB pixels from 0 to 255, `uint8` or float. A model for text takes what
+    `kx.load_preprocessor(handle)` makes of strings. BatchNorm layers follow the usual Keras rules;
+    strategies such as `kx.FeatureExtraction` freeze them on purpose.
 
     Args:
-        handle: str. `"efficientnet_lite0"` (weights ship with the package);
-            `"applications://NAME"` for a network of `keras.applications`, see
-            `kx.list_backbones()`, where case does not matter; or `"tfhub://PLACE"` for a TF Hub
-            module, see `kx.HubLayer`: a folder, a local archive or a URL.
+        handle: str. One of `kx.list_backbones()`, where case does not matter, such as
+            "efficientnet_lite0", whose weights ship with the package, "minilm_l6", or
+            "applications://ResNet50". Or a place:
+            "tfhub://PLACE", a TF Hub module, see `kx.HubLayer`: a folder, an archive or a URL;
+            "keras_hub://PRESET", a name of KerasHub or a folder;
+            "hf://PLACE", a checkpoint of Hugging Face, a folder or a name, through KerasHub's
+            converters (BERT, DistilBERT, RoBERTa, ALBERT, GPT-2, ViT and others);
+            "word_vectors://FILE", word2vec (text or binary) or GloVe.
         input_shape: tuple `(height, width, 3)` in pixels. Defaults to the size that the weights
             were trained at. Height and width may be `None` for pictures of any size.
-        weights: `"pretrained"` for the weights of ImageNet or the module, `None` for random ones,
-            or the path of a weights file (`.weights.h5`, `.h5`; `.npz` for EfficientNet-Lite0).
-        output_key: str. For TF Hub modules that give a dict: which of its values is taken.
-        value_range: tuple. For TF Hub modules: the least and the greatest value of the pixels
-            that the module takes. Defaults to (0, 1), as TF Hub has it.
+        weights: `"pretrained"`, `None` for random ones, or the path of a weights file
+            (`.weights.h5`, `.h5`; `.npz` for EfficientNet-Lite0).
+        dropout: float from 0 to 1, for "keras_hub" and "hf". Share that layers of the backbone
+            drop while training. Defaults to 0, so that a frozen part is run once.
+        output_key: str, for "tfhub". Which of several outputs of a module is taken.
+        value_range: tuple, for "tfhub" and "keras_hub". The least and the greatest value of pixels
+            as the network takes them. Defaults to (0, 1) for TF Hub, as its modules have it, and
+            to what a preset says.
+        vocabulary: for "word_vectors". Which words are taken, or how many from the beginning of
+            the file. Defaults to 100,000.
 
     Returns:
         A functional `keras.Model`: `(batch, height, width, 3)` float32 pixels to
-        `(batch, height / 32, width / 32, channels)` features (the stride is the network's own).
-        A TF Hub module may give vectors, or take text or a dict.
+        `(batch, height / 32, width / 32, channels)` features (the stride is the network's own);
+        or a dict of int32 `(batch, length)`, "token_ids" and "padding_mask" among them, to
+        `(batch, length, width)`. A TF Hub module may give vectors, or take strings.
 
     Raises:
         ValueError: if the handle is unknown (the nearest ones are named), the input shape is not
             `(height, width, 3)`, the weights do not fit, or an argument is not for such a handle.
-        FileNotFoundError: if `weights` or a module is a path where nothing lies.
+        FileNotFoundError: if `weights`, a module or a file is a path where nothing lies.
         ConnectionError: if pretrained weights are not on this machine and cannot be downloaded.
+        ModuleNotFoundError: if the package that loads such weights is not installed.
 
     Example:
 
@@ -76,8 +94,16 @@ def load_backbone(
             f"Received: weights={weights!r}, where no file lies."
         )
     loader = _module(scheme)
-    options = {"output_key": output_key, "value_range": value_range}
-    given = {key: value for key, value in options.items() if value is not None}
+    given = {
+        key: value
+        for key, value in (
+            ("dropout", dropout),
+            ("output_key", output_key),
+            ("value_range", value_range),
+            ("vocabulary", vocabulary),
+        )
+        if value is not None
+    }
     if not given.keys() <= set(getattr(loader, "OPTIONS", ())):
         raise ValueError(f"Expected no such arguments for {handle!r}. Received: {given}.")
     return loader.load(name, input_shape, weights, **given)
@@ -109,15 +135,16 @@ def _resolve(handle: str) -> tuple[str, str]:
     scheme, _, place = handle.strip().partition("://")
     if scheme.lower() in _PLACES:
         return scheme.lower(), place
-    known = {info.handle.lower(): info.handle for info in list_backbones()}
-    found = known.get(handle.strip().lower())
-    if found is None:
+    schemes = {info.handle: key for key in _LOADERS for info in _module(key).describe()}
+    known = {found.lower(): found for found in schemes}
+    if handle.strip().lower() not in known:
         raise ValueError(
             f"Expected a known backbone handle. {_suggestion(handle.lower(), known)} "
-            f"`kx.list_backbones()` lists all of them. Received: handle={handle!r}."
+            f"`kx.list_backbones()` lists all of them; behind {'://, '.join(_PLACES)}:// stands a "
+            f"place. Received: handle={handle!r}."
         )
-    scheme, _, name = found.rpartition("://")
-    return scheme, name
+    found = known[handle.strip().lower()]
+    return schemes[found], found.rpartition("://")[2]
 
 
 def _suggestion(handle: str, known: dict[str, str]) -> str:

@@ -15,7 +15,7 @@ from keras_transfer.evaluation.reports import (
     classification_report,
     regression_report,
 )
-from keras_transfer.models.classifier import class_names_of, note_resize
+from keras_transfer.models.notes import class_names_of, note_resize
 from keras_transfer.models.tasks import ONE_CLASS, REGRESSION, SEVERAL_CLASSES, Task, task_of
 
 

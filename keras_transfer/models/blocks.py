@@ -22,6 +22,7 @@ _NAMES = tuple(
         (r"conv_[dp]w_(\d+)(?:_|$)", "conv_{}"),  # MobileNet
         (r"(?:normal|reduction|adjust|separable)_.*?((?:stem_|reduce_)?\d+)$", "cell_{}"),  # NASNet
         (r"(stem|top)_", "{}"),
+        (r"(?:[a-z_]*_)?embeddings?(?:_|$)", "embeddings"),  # of transformers
     )
 )
 _NORMALIZATION = (
@@ -169,4 +170,4 @@ def _by_key(
 
 def _key(name: str) -> str | None:
     matches = ((pattern.match(name), block) for pattern, block in _NAMES)
-    return next((block.format(match[1]) for match, block in matches if match), None)
+    return next((block.format(*match.groups()) for match, block in matches if match), None)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 from keras_transfer.models.features import Depths, feature_model, feature_names
 from keras_transfer.models.fusion import Fusion, fuse
 from keras_transfer.models.heads import Pooling, dense_head
+from keras_transfer.models.notes import set_class_names
 from keras_transfer.models.tasks import ONE_CLASS, REGRESSION, SEVERAL_CLASSES
 
 
@@ -38,8 +40,9 @@ def Classifier(  # noqa: N802  reads as the model it makes
 
     Args:
         backbone: keras.Model. From pixels to `(batch, height, width, channels)` or
-            `(batch, channels)`. It is used as it is, so training the classifier trains it. Or a
-            sequence of several that take the same pixels: their features are shared.
+            `(batch, channels)`, or from tokens to `(batch, length, width)`. It is used as it is, so
+            training the classifier trains it. Or a sequence of several that take the same pixels:
+            their features are shared.
         class_names: list of str, or int for as many classes named "0", "1", ...
         depths: str or list of str. The blocks of the backbone, as in `kx.split_into_blocks`,
             whose features are taken, at the end of each; what is above the last is left out.
@@ -49,7 +52,9 @@ def Classifier(  # noqa: N802  reads as the model it makes
             pooled and normalized (zero mean, unit variance). "concat" puts them side by side;
             "pool" maps each to 256 units and averages; "attention" takes the average by shares
             that are learned, see `kx.layer_attention`. Without effect on features of one depth.
-        pooling: "avg", "max", or "avgmax" for both side by side.
+        pooling: "avg", "max", or "avgmax" for both side by side. Over the tokens of a text,
+            padding left out, also "mean" (which is "avg"), "cls" for the first token alone, or
+            "attention" for the mean by shares that are learned.
         standardize: bool. Whether each feature is brought to zero mean and unit variance over the
             data, by a BatchNorm without scale and shift, as He et al., "Masked Autoencoders Are
             Scalable Vision Learners", CVPR 2022, do it to train a head alone.
@@ -59,7 +64,8 @@ def Classifier(  # noqa: N802  reads as the model it makes
             0 and 1, sigmoid) or just one (int labels, softmax).
 
     Returns:
-        A `keras.Model` from pixels to logits, float32 `(batch, classes)` under any dtype policy.
+        A `keras.Model` from what the backbone takes to logits, float32 `(batch, classes)` under
+        any dtype policy.
 
     Raises:
         ValueError: if there are less than two classes, names repeat, the head's settings are
@@ -80,16 +86,16 @@ def Classifier(  # noqa: N802  reads as the model it makes
     names = _names(class_names)
     task = SEVERAL_CLASSES if multi_label else ONE_CLASS
     features = feature_model(backbone, depths)
-    pixels = _pixels(features)
+    inputs = _inputs(features)
     logits = dense_head(
-        _vector(features, pixels, fusion, pooling),
+        _vector(features, inputs, fusion, pooling),
         len(names),
         standardize=standardize,
         hidden=hidden,
         dropout=dropout,
         output_name=task.output_name,
     )
-    model = keras.Model(pixels, logits, name=f"{features.name}_classifier")
+    model = keras.Model(inputs, logits, name=f"{features.name}_classifier")
     return set_class_names(model, names)
 
 
@@ -133,73 +139,39 @@ def Regressor(  # noqa: N802
     if outputs < 1:
         raise ValueError(f"Expected `outputs` to be at least 1. Received: outputs={outputs}.")
     features = feature_model(backbone, depths)
-    pixels = _pixels(features)
+    inputs = _inputs(features)
     values = dense_head(
-        _vector(features, pixels, fusion, pooling),
+        _vector(features, inputs, fusion, pooling),
         outputs,
         standardize=standardize,
         hidden=hidden,
         dropout=dropout,
         output_name=REGRESSION.output_name,
     )
-    return keras.Model(pixels, values, name=f"{features.name}_regressor")
+    return keras.Model(inputs, values, name=f"{features.name}_regressor")
 
 
-def set_class_names(model: keras.Model, class_names: Sequence[str]) -> keras.Model:
-    """Notes the class names on the model and returns it."""
-    model.class_names = list(class_names)
-    return model
+def _inputs(backbone: keras.Model) -> Any:
+    """The backbone is called on new inputs, not extended: it stays one layer of the model."""
+    given = backbone.input
+    if isinstance(given, dict):
+        return {key: _input(tensor, key) for key, tensor in given.items()}
+    given = backbone.inputs[0]
+    if len(given.shape) == 4:
+        return keras.Input(given.shape[1:], name="pixels", dtype="float32")
+    return _input(given, "text" if given.dtype == "string" else "features")
 
 
-def class_names_of(model: keras.Model, class_names: Sequence[str] | None = None) -> list[str]:
-    """The class names as given, else as noted on the model.
-
-    Raises:
-        ValueError: if there are neither, or not as many as outputs.
-    """
-    names = list(class_names if class_names is not None else getattr(model, "class_names", ()))
-    if len(names) != model.output_shape[-1]:
-        raise ValueError(
-            f"Expected {model.output_shape[-1]} class names, one for each output: pass "
-            f"`class_names=[...]`; a loaded `.keras` file does not hold them. Received: {names}."
-        )
-    return names
-
-
-def note_resize(model: keras.Model, dataset: object) -> None:
-    """Notes on the model how a dataset of this package resized its pictures, for `kx.export`.
-
-    Raises:
-        ValueError: if the model saw pictures that were resized in another way.
-    """
-    resize = getattr(dataset, "resize", None)
-    noted = getattr(model, "resize", resize)
-    if resize is not None and resize != noted:
-        raise ValueError(
-            f"Expected pictures resized by {noted!r}, as those before: make the dataset with "
-            f"resize={noted!r}, or set `model.resize` if you mean it. Received: {resize!r}."
-        )
-    if resize is not None:
-        model.resize = resize
-
-
-def copy_notes(model: keras.Model, copy: keras.Model) -> keras.Model:
-    """Notes on a copy what is noted on the model, and returns the copy."""
-    for name in {"class_names", "resize"} & vars(model).keys():
-        setattr(copy, name, getattr(model, name))
-    return copy
-
-
-def _pixels(backbone: keras.Model) -> keras.KerasTensor:
-    """The backbone is called on a new input, not extended: it stays one layer of the model."""
-    return keras.Input(backbone.input_shape[1:], name="pixels", dtype="float32")
+def _input(tensor: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    return keras.Input(tensor.shape[1:], name=name, dtype=tensor.dtype)
 
 
 def _vector(
-    features: keras.Model, pixels: keras.KerasTensor, fusion: Fusion, pooling: Pooling
+    features: keras.Model, inputs: Any, fusion: Fusion, pooling: Pooling
 ) -> keras.KerasTensor:
-    outputs = keras.tree.flatten(features(pixels))
-    return fuse(outputs, feature_names(features), fusion, pooling)
+    outputs = keras.tree.flatten(features(inputs))
+    mask = inputs.get("padding_mask") if isinstance(inputs, dict) else None
+    return fuse(outputs, feature_names(features), fusion, pooling, mask)
 
 
 def _names(class_names: Sequence[str] | int) -> list[str]:

@@ -91,9 +91,9 @@ def _at_depths(backbone: keras.Model, depths: Depths) -> keras.Model:
     else:
         blocks = _named(blocks, [depths] if isinstance(depths, str) else depths)
     outputs = [_end(backbone, block).output for block in blocks]
-    return keras.Model(
-        backbone.inputs[0], outputs if len(outputs) > 1 else outputs[0], name=backbone.name
-    )
+    # Of a sequential model `input` may be that of another model that it is in.
+    inputs = backbone.inputs[0] if len(backbone.inputs) == 1 else backbone.input
+    return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=backbone.name)
 
 
 def _named(blocks: Sequence[Block], names: Sequence[str]) -> list[Block]:
@@ -140,7 +140,12 @@ def _together(parts: list[keras.Model]) -> keras.Model:
 
 
 def _common_shape(parts: list[keras.Model]) -> tuple[int | None, ...]:
-    shapes = {part.name: part.input_shape[1:] for part in parts}
+    if any(len(part.inputs) > 1 for part in parts):
+        raise ValueError(
+            "Expected backbones for pictures, to put several side by side. "
+            f"Received: {[(part.name, part.input_shape) for part in parts]}."
+        )
+    shapes = {part.name: part.inputs[0].shape[1:] for part in parts}
     sizes = [{size for size in column if size} for column in zip(*shapes.values(), strict=False)]
     if len({len(shape) for shape in shapes.values()}) > 1 or any(len(s) > 1 for s in sizes):
         raise ValueError(

@@ -19,7 +19,11 @@ ATTENTION = "attention_weights"
 
 
 def fuse(
-    features: Sequence[keras.KerasTensor], names: Sequence[str], fusion: Fusion, pooling: Pooling
+    features: Sequence[keras.KerasTensor],
+    names: Sequence[str],
+    fusion: Fusion,
+    pooling: Pooling,
+    mask: keras.KerasTensor | None = None,
 ) -> keras.KerasTensor:
     """Pools the features of each depth and makes one vector of them; see `kx.Classifier`."""
     if fusion not in get_args(Fusion):
@@ -27,10 +31,10 @@ def fuse(
             f"Expected `fusion` to be one of {get_args(Fusion)}. Received: fusion={fusion!r}."
         )
     if len(features) == 1:
-        return pool(features[0], pooling)
+        return pool(features[0], pooling, mask=mask)
     prefixes = [name.replace("/", ".") + "_" for name in names]
     vectors = [
-        _comparable(pool(tensor, pooling, prefix), prefix)
+        _comparable(pool(tensor, pooling, prefix, mask), prefix)
         for tensor, prefix in zip(features, prefixes, strict=True)
     ]
     if fusion == "concat":

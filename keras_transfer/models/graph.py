@@ -13,7 +13,8 @@ def chunks(model: keras.Model) -> Iterator[list[keras.layers.Layer]]:
     """Cuts the graph wherever a single tensor passes; gives the layers between the cuts.
 
     That a tensor is also an output of the model changes nothing, so a backbone is cut the same
-    way however many of its depths are outputs.
+    way however many of its depths are outputs. Nor do inputs of ids and masks, which all layers
+    of a transformer may take besides their features.
     """
     operations = getattr(model, "operations", None)
     if operations is None or isinstance(model, keras.Sequential):
@@ -25,11 +26,18 @@ def chunks(model: keras.Model) -> Iterator[list[keras.layers.Layer]]:
     for index, operation in enumerate(operations):
         if isinstance(operation, keras.layers.Layer):
             chunk.append(operation)
+        if _is_of_ids(operation):
+            continue
         alive |= {id(t): last_use[id(t)] for t in tensors(operation.output) if id(t) in last_use}
         alive = {tensor: last for tensor, last in alive.items() if last > index}
         if len(alive) <= 1 and chunk:
             yield chunk
             chunk = []
+
+
+def _is_of_ids(operation: keras.Operation) -> bool:
+    is_input = isinstance(operation, keras.layers.InputLayer)
+    return is_input and not keras.backend.is_float_dtype(operation.output.dtype)
 
 
 def side_by_side(model: keras.Model) -> list[keras.Model]:

@@ -7,27 +7,40 @@ from typing import Literal, get_args
 
 import keras
 
-Pooling = Literal["avg", "max", "avgmax"]
+from keras_transfer.models.sequence_pooling import SequencePooling, pool_sequence
+
+PicturePooling = Literal["avg", "max", "avgmax"]
+Pooling = PicturePooling | SequencePooling
 
 
-def pool(features: keras.KerasTensor, pooling: Pooling, prefix: str = "") -> keras.KerasTensor:
-    """Pools a feature map over its places; features that are vectors already pass through.
+def pool(
+    features: keras.KerasTensor,
+    pooling: Pooling,
+    prefix: str = "",
+    mask: keras.KerasTensor | None = None,
+) -> keras.KerasTensor:
+    """Pools features over their places; those that are vectors already pass through.
 
     Args:
-        features: `(batch, height, width, channels)` or `(batch, channels)`.
+        features: `(batch, height, width, channels)`, `(batch, length, width)` or
+            `(batch, channels)`.
         pooling: see `kx.Classifier`.
         prefix: what the names of the layers begin with.
+        mask: of a sequence, see `pool_sequence`.
     """
-    if pooling not in get_args(Pooling):
+    if len(features.shape) == 3:
+        return pool_sequence(features, mask, pooling, prefix)
+    if pooling not in get_args(PicturePooling):
         raise ValueError(
-            f"Expected `pooling` to be one of {get_args(Pooling)}. Received: pooling={pooling!r}."
+            f"Expected `pooling` to be one of {get_args(PicturePooling)}; others are for "
+            f"sequences. Received: pooling={pooling!r}, features of shape {features.shape}."
         )
     if len(features.shape) == 2:
         return features
     if len(features.shape) != 4:
         raise ValueError(
-            "Expected a backbone that gives (batch, height, width, channels) or (batch, channels). "
-            f"Received: {features.shape}."
+            "Expected a backbone that gives (batch, height, width, channels), (batch, length, "
+            f"width) or (batch, channels). Received: {features.shape}."
         )
     pooled = []
     if pooling != "max":

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 import keras
 
-from keras_transfer.models.classifier import copy_notes
 from keras_transfer.models.copying import Copying, has_graph
+from keras_transfer.models.notes import copy_notes
 
 Replacement: TypeAlias = (
     keras.layers.Layer | Callable[[keras.layers.Layer], keras.layers.Layer | None] | None

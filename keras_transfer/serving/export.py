@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_transfer._atomic import staging_folder
 from keras_transfer.data.decoding import decode_picture
 from keras_transfer.data.resizing import Resize, check_resize, resize_picture
-from keras_transfer.models.classifier import class_names_of
+from keras_transfer.models.notes import class_names_of
 from keras_transfer.models.tasks import REGRESSION, task_of
 from keras_transfer.serving.publish import publish_next_version
 from keras_transfer.serving.samples import (

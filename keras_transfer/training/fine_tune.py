@@ -14,7 +14,7 @@ from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.data.length import counted
 from keras_transfer.data.mixing import Mixing
 from keras_transfer.models.backbone_and_head import check_not_wrapper
-from keras_transfer.models.classifier import note_resize
+from keras_transfer.models.notes import note_resize
 from keras_transfer.strategies.freezing import FeatureExtraction
 from keras_transfer.strategies.proximal import Proximal
 from keras_transfer.strategies.regularizers import WeightRegularizer

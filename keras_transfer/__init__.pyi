@@ -2,9 +2,13 @@
 
 from ._version import __version__ as __version__
 from .backbones.hub_layer import HubLayer as HubLayer
+from .backbones.byte_pair import BytePair as BytePair
 from .backbones.info import BackboneInfo as BackboneInfo
 from .backbones.registry import list_backbones as list_backbones
 from .backbones.registry import load_backbone as load_backbone
+from .backbones.text_handles import load_preprocessor as load_preprocessor
+from .backbones.text_preprocessor import TextPreprocessor as TextPreprocessor
+from .backbones.word_piece import WordPiece as WordPiece
 from .caching.feature_cache import FeatureCache as FeatureCache
 from .data.arrays import arrays as arrays
 from .data.augmentation import augmentation as augmentation

@@ -34,6 +34,8 @@ ALLOWED = {
 }
 # Heavy libraries, and the only module that may import each.
 ONLY_IN = {
+    "transformers": {"backbones/text_handles.py"},
+    "tensorflow_text": {"backbones/word_piece.py"},
     "matplotlib": {"evaluation/plots.py", "training/learning_rate_curve.py"},
     "sklearn": {"evaluation/reports.py", "data/splits.py"},
     "tensorflow_datasets": {"data/tfds.py", "data/emoji_styles_dataset_builder.py"},

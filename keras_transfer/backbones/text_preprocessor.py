@@ -33,7 +33,7 @@ class TextPreprocessor(keras.layers.Layer):
         pad_token: str, what short texts are filled up with; None for id 0, where a checkpoint
             has no such token. `padding_mask` tells which ids count.
         segment_ids: bool, whether the result has "segment_ids" (all zero), as BERT wants them.
-        **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
+        kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
 
     Raises:
         ValueError: if the vocabulary holds a token twice or lacks a special token, or nothing

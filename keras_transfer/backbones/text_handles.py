@@ -6,6 +6,7 @@ import importlib.util
 import json
 import pathlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 from keras_transfer.backbones.text_preprocessor import TextPreprocessor
@@ -117,8 +118,9 @@ def _read_folder(folder: pathlib.Path) -> tuple[Any, Any]:
         )
     for name in names & {"config.json", "tokenizer.json", "tokenizer_config.json"}:
         _check_json(folder / name)
+    read = _reader()
     try:
-        return _from_pretrained(str(folder), local_files_only=True)
+        return read(str(folder), local_files_only=True)
     except Exception as error:  # `tokenizers` raises nothing more special
         raise ValueError(
             "Expected files that `transformers.AutoTokenizer` and `AutoConfig` can read. "
@@ -135,8 +137,9 @@ def _check_json(path: pathlib.Path) -> None:
 
 def _read(name: str) -> tuple[Any, Any]:
     """The tokenizer and the config of a checkpoint of the Hub."""
+    read = _reader()
     try:
-        return _from_pretrained(name)
+        return read(name)
     except OSError as error:
         raise ConnectionError(
             f"The checkpoint is not on this machine and cannot be downloaded: no such name, or no "
@@ -145,15 +148,7 @@ def _read(name: str) -> tuple[Any, Any]:
         ) from error
 
 
-def _from_pretrained(source: str, **options: Any) -> tuple[Any, Any]:
-    transformers = _transformers()
-    # Code that comes with a checkpoint is never run.
-    options["trust_remote_code"] = False
-    config = transformers.AutoConfig.from_pretrained(source, **options)
-    return transformers.AutoTokenizer.from_pretrained(source, **options), config
-
-
-def _transformers() -> Any:
+def _reader() -> Callable[..., tuple[Any, Any]]:
     try:
         import transformers
     except ModuleNotFoundError as error:
@@ -161,7 +156,14 @@ def _transformers() -> Any:
             "Checkpoints are read by transformers: pip install transformers. "
             "Received: it is not installed."
         ) from error
-    return transformers
+
+    def read(source: str, **options: Any) -> tuple[Any, Any]:
+        # Code that comes with a checkpoint is never run.
+        options["trust_remote_code"] = False
+        config = transformers.AutoConfig.from_pretrained(source, **options)
+        return transformers.AutoTokenizer.from_pretrained(source, **options), config
+
+    return read
 
 
 def _sequence_length(asked: int | None, tokenizer: Any, config: Any) -> int:

@@ -69,6 +69,7 @@ class TextPreprocessor(keras.layers.Layer):
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
         self.supports_jit = False
+        self.built = True  # there are no weights; ExportArchive asks
         self.vocabulary = vocabulary
         self.sequence_length = sequence_length
         self.start_tokens = start_tokens

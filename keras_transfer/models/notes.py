@@ -45,6 +45,11 @@ def note_resize(model: keras.Model, dataset: object) -> None:
         model.resize = resize
 
 
+def takes_text(model: keras.Model) -> bool:
+    """Whether the model takes what a preprocessor makes of texts."""
+    return isinstance(model.input, dict) and "token_ids" in model.input
+
+
 def copy_notes(model: keras.Model, copy: keras.Model) -> keras.Model:
     """Notes on a copy what is noted on the model, and returns the copy."""
     for name in {"class_names", "resize"} & vars(model).keys():

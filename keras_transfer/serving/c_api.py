@@ -35,9 +35,13 @@ class _Output(ctypes.Structure):
 class _Session:
     """A loaded model; lives as long as its process."""
 
-    def __init__(self, version: str):
+    def __init__(self, version: str, op_libraries: list[str]):
         self._framework, self._runtime = _libraries()
         self._status = self._call("TF_NewStatus", _POINTER)
+        for library in op_libraries:
+            path = ctypes.c_char_p(library.encode())
+            self._call("TF_LoadLibrary", _POINTER, path, _POINTER(self._status))
+            self._check()
         self._graph = self._call("TF_NewGraph", _POINTER)
         options = self._call("TF_NewSessionOptions", _POINTER)
         tags = (ctypes.c_char_p * 1)(b"serve")
@@ -147,7 +151,7 @@ def _libraries() -> tuple[ctypes.CDLL, ctypes.CDLL]:
 
 def _main(path: str) -> None:
     job = json.loads(pathlib.Path(path).read_text())
-    session = _Session(job["version"])
+    session = _Session(job["version"], job["op_libraries"])
     results = []
     for request in job["requests"]:
         inputs = {name: from_json(value) for name, value in request["inputs"].items()}

@@ -19,7 +19,9 @@ _TIMEOUT = 600
 
 
 def run(
-    version: pathlib.Path, requests: Sequence[tuple[Mapping[str, np.ndarray], list[str]]]
+    version: pathlib.Path,
+    requests: Sequence[tuple[Mapping[str, np.ndarray], list[str]]],
+    op_libraries: Sequence[pathlib.Path] = (),
 ) -> list[Arrays]:
     """Loads a SavedModel in a clean process and runs it.
 
@@ -27,6 +29,7 @@ def run(
         version: the folder with `saved_model.pb`.
         requests: pairs of inputs (tensor name, such as "x:0", to array) and names of the tensors
             that are wanted.
+        op_libraries: files of operations besides TensorFlow's own.
 
     Returns:
         For each request, the wanted tensors by name.
@@ -43,7 +46,9 @@ def run(
             }
             for inputs, outputs in requests
         ]
-        job.write_text(json.dumps({"version": str(version), "requests": written}))
+        libraries = [str(library) for library in op_libraries]
+        told = {"version": str(version), "requests": written, "op_libraries": libraries}
+        job.write_text(json.dumps(told))
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
         try:
             done = subprocess.run(

@@ -9,9 +9,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_transfer.serving.ops import load_ops_of
+
 
 class LocalModel:
-    """Loads an exported version and answers for encoded pictures.
+    """Loads an exported version and answers for encoded pictures, or for texts.
 
     Args:
         version_path: a version made by `kx.export`, `base_path/N`.
@@ -26,20 +28,24 @@ class LocalModel:
             raise FileNotFoundError(
                 f"Expected an exported version, such as models/flowers/1. Received: {version_path}."
             )
+        load_ops_of(pathlib.Path(version_path, "saved_model.pb"))
         self._model = tf.saved_model.load(os.fspath(version_path))
 
-    def predict(self, pictures: Sequence[bytes]) -> list[dict[str, Any]]:
-        """Answers for encoded pictures, through `serving_default`.
+    def predict(self, inputs: Sequence[bytes]) -> list[dict[str, Any]]:
+        """Answers for encoded pictures or texts, through `serving_default`.
 
         Args:
-            pictures: the bytes of JPEG, PNG, BMP or GIF files; all have to be readable.
+            inputs: the bytes of JPEG, PNG, BMP or GIF files, all of which have to be readable; or
+                texts in UTF-8.
 
         Returns:
-            For each picture a dict with `label` and `score`, or `values` of a regressor.
+            For each of them a dict with `label` and `score`, or `values` of a regressor.
         """
-        if not pictures:
+        if not inputs:
             return []
-        outputs = self._model.signatures["serving_default"](image_bytes=tf.constant(list(pictures)))
+        serve = self._model.signatures["serving_default"]
+        (name,) = serve.structured_input_signature[1]
+        outputs = serve(**{name: tf.constant(list(inputs))})
         if "values" in outputs:
             return [{"values": row.tolist()} for row in outputs["values"].numpy()]
         pairs = zip(outputs["label"].numpy(), outputs["score"].numpy(), strict=True)

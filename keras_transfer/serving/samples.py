@@ -73,6 +73,20 @@ def made_up_pictures(size: tuple[int, int]) -> list[bytes]:
     return pictures
 
 
+def made_up_texts() -> list[bytes]:
+    """Texts of several scripts and lengths, and such as people send by mistake."""
+    texts = (
+        "A film that nobody should miss!",
+        "not worth the money",
+        "",
+        "   ",
+        "word " * 300,
+        "Caf\u00e9 \u0448\u043e\u043a\u043e\u043b\u0430\u0434 \u4e2d\u6587",
+        "\u05e9\u05dc\u05d5\u05dd \U0001f600",
+    )
+    return [*(text.encode() for text in texts), b"not \xff UTF-8 \xc3"]
+
+
 def as_strings(texts: Sequence[bytes]) -> np.ndarray:
     """An object array, for numpy's own bytes type drops zeros at the end."""
     array = np.empty(len(texts), object)

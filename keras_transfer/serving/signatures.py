@@ -1,8 +1,9 @@
-"""What an exported picture model takes and gives."""
+"""What an exported model takes and gives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,10 +15,10 @@ from keras_transfer.models.tasks import REGRESSION, task_of
 Outputs = dict[str, tf.Tensor]
 
 
-def pixels_signature(
+def outputs_signature(
     model: keras.Model, class_names: Sequence[str]
 ) -> Callable[[tf.Tensor], Outputs]:
-    """From pixels `(n, height, width, 3)`, 0-255 and of the model's size, to named outputs.
+    """From what the model takes to named outputs.
 
     A classifier gives `probabilities` float32 `(n, classes)`, `label` string `(n,)` and `score`
     float32 `(n,)`, the probability of that label. A regressor gives `values` `(n, outputs)`.
@@ -25,8 +26,8 @@ def pixels_signature(
     task = task_of(model)
     names = tf.constant(list(class_names))
 
-    def predict(pixels: tf.Tensor) -> Outputs:
-        outputs = tf.cast(task.activation(model(pixels, training=False)), tf.float32)
+    def predict(inputs: Any) -> Outputs:
+        outputs = tf.cast(task.activation(model(inputs, training=False)), tf.float32)
         if task is REGRESSION:
             return {"values": outputs}
         return {
@@ -52,3 +53,14 @@ def bytes_signature(
         return predict(pixels)
 
     return predict_bytes
+
+
+def text_signature(
+    predict: Callable[[Any], Outputs], preprocessor: keras.layers.Layer
+) -> Callable[[tf.Tensor], Outputs]:
+    """From texts, string `(n,)`, to the outputs of `predict`, as training saw them."""
+
+    def predict_text(text: tf.Tensor) -> Outputs:
+        return predict(preprocessor(text))
+
+    return predict_text

@@ -10,6 +10,13 @@ import numpy as np
 
 from keras_transfer.serving.c_api import LoadError
 from keras_transfer.serving.clean_process import run
+from keras_transfer.serving.ops import (
+    SERVER,
+    beyond_tensorflow,
+    text_libraries,
+    unknown_to_server,
+    used_ops,
+)
 from keras_transfer.serving.samples import FILE, Tensors, load_samples
 
 # Largest difference from what Keras gave: decoding JPEG may differ between CPUs, arithmetic not.
@@ -60,8 +67,11 @@ def verify(version_path: str | os.PathLike[str]) -> None:
         raise FileNotFoundError(f"Expected the folder of an exported version. Received: {version}.")
     problems = _missing_files(version)
     if not problems:
-        signatures = _signatures(version)
-        problems = _unservable(signatures) or _wrong_answers(version, signatures)
+        graph = _served_graph(version)
+        signatures = {k: v for k, v in graph.signature_def.items() if not k.startswith("__")}
+        problems = [*_unservable(signatures), *_unknown_ops(graph)]
+        libraries = text_libraries() if beyond_tensorflow(used_ops(graph.graph_def)) else []
+        problems = problems or _wrong_answers(version, signatures, libraries)
     if problems:
         raise VerificationError(version, problems)
 
@@ -72,7 +82,7 @@ def _missing_files(version: pathlib.Path) -> list[str]:
     return [f"There is no {name}." for name in needed if not (version / name).is_file()]
 
 
-def _signatures(version: pathlib.Path) -> dict[str, Any]:
+def _served_graph(version: pathlib.Path) -> Any:
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -83,7 +93,7 @@ def _signatures(version: pathlib.Path) -> dict[str, Any]:
         raise VerificationError(version, [f"saved_model.pb is damaged: {error}."]) from error
     for graph in saved_model.meta_graphs:
         if "serve" in graph.meta_info_def.tags:
-            return {k: v for k, v in graph.signature_def.items() if not k.startswith("__")}
+            return graph
     raise VerificationError(version, ["There is no graph tagged 'serve'."])
 
 
@@ -103,7 +113,19 @@ def _unservable(signatures: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _wrong_answers(version: pathlib.Path, signatures: dict[str, Any]) -> list[str]:
+def _unknown_ops(graph: Any) -> list[str]:
+    unknown = sorted(unknown_to_server(used_ops(graph.graph_def)))
+    if not unknown:
+        return []
+    return [
+        f"The operations {unknown} are neither TensorFlow's nor TensorFlow Text's: {SERVER} does "
+        "not know them."
+    ]
+
+
+def _wrong_answers(
+    version: pathlib.Path, signatures: dict[str, Any], libraries: list[pathlib.Path]
+) -> list[str]:
     try:
         samples = load_samples(version)
     except Exception as error:  # zipfile, zlib and numpy each have their own for a damaged file
@@ -118,7 +140,7 @@ def _wrong_answers(version: pathlib.Path, signatures: dict[str, Any]) -> list[st
         for name, (inputs, outputs) in samples.items()
     ]
     try:
-        results = run(version, requests)
+        results = run(version, requests, libraries)
     except LoadError as error:
         return [f"TensorFlow's C API does not load and run it: {error}"]
     problems = []

@@ -9,6 +9,7 @@ from .backbones.registry import load_backbone as load_backbone
 from .backbones.text_handles import load_preprocessor as load_preprocessor
 from .backbones.text_preprocessor import TextPreprocessor as TextPreprocessor
 from .backbones.word_piece import WordPiece as WordPiece
+from .backbones.words import Words as Words
 from .caching.feature_cache import FeatureCache as FeatureCache
 from .data.arrays import arrays as arrays
 from .data.augmentation import augmentation as augmentation

@@ -40,7 +40,8 @@ class HubLayer(keras.layers.Layer):
             `tensorflow_hub` resolves, such as those of Kaggle and tfhub.dev.
         signature: str. Which of the module's signatures to call. None calls the module itself,
             or "default" or "serving_default" where it cannot be called.
-        output_key: str. Which of a dict of outputs is taken; None takes all.
+        output_key: str. Which of a dict of outputs is taken; None takes all, as a dict where they
+            are several.
         training_mode: bool. Whether the module is told when it is trained, so that its dropout
             acts and its BatchNorm moves. Strategies with `batch_norm="frozen"`, the default, set
             it to False on modules that have weights which are not trained, as BatchNorm has.
@@ -205,7 +206,8 @@ class HubLayer(keras.layers.Layer):
 
     def _chosen(self, outputs: Any) -> Any:
         if self.output_key is None:
-            return outputs
+            alone = isinstance(outputs, dict) and len(outputs) == 1
+            return next(iter(outputs.values())) if alone else outputs
         if not isinstance(outputs, dict) or self.output_key not in outputs:
             raise ValueError(
                 "Expected `output_key` to be one of the outputs of the module. "

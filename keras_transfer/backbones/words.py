@@ -38,7 +38,7 @@ class Words(keras.layers.Layer):
             any other word.
         sequence_length: int. At how many words texts are cut.
         lowercase: bool. Whether texts are turned into lower case first.
-        **kwargs: `name` and what else every Keras layer takes.
+        kwargs: `name` and what else every Keras layer takes.
 
     Raises:
         ValueError: if the vocabulary is empty, has a word twice or something else than words,

@@ -153,7 +153,8 @@ def Regressor(  # noqa: N802
 
 def _inputs(backbone: keras.Model) -> Any:
     """The backbone is called on new inputs, not extended: it stays one layer of the model."""
-    given = backbone.input
+    # A sequential model that was never called has `inputs` alone.
+    given = backbone.inputs[0] if isinstance(backbone, keras.Sequential) else backbone.input
     if isinstance(given, dict):
         return {key: _input(tensor, key) for key, tensor in given.items()}
     given = backbone.inputs[0]

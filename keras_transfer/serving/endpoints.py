@@ -49,7 +49,7 @@ def picture_endpoints(
     Raises:
         ValueError: if the model takes pictures of any size.
     """
-    size = _size(model)
+    size = picture_size(model)
     predict = outputs_signature(model, class_names)
     pictures = made_up_pictures(size) + [file.read_bytes() for file in files]
     pixels = tf.stack([resize_picture(decode_picture(data), size, resize) for data in pictures])
@@ -96,7 +96,12 @@ def answers(endpoints: dict[str, Endpoint]) -> Samples:
     }
 
 
-def _size(model: keras.Model) -> tuple[int, int]:
+def picture_size(model: keras.Model) -> tuple[int, int]:
+    """Height and width of the pictures that a model takes.
+
+    Raises:
+        ValueError: if it takes pictures of any size.
+    """
     height, width = model.input_shape[1:3]
     if height is None or width is None:
         raise ValueError(

@@ -14,7 +14,13 @@ from keras_transfer._atomic import staging_folder
 from keras_transfer.data.resizing import Resize, check_resize
 from keras_transfer.models.notes import class_names_of, takes_text
 from keras_transfer.models.tasks import REGRESSION, task_of
-from keras_transfer.serving.endpoints import Endpoint, answers, picture_endpoints, text_endpoints
+from keras_transfer.serving.endpoints import (
+    Endpoint,
+    answers,
+    picture_endpoints,
+    picture_size,
+    text_endpoints,
+)
 from keras_transfer.serving.publish import publish_next_version
 from keras_transfer.serving.samples import save_samples
 from keras_transfer.serving.verify import verify
@@ -78,6 +84,7 @@ def export(
         endpoints = text_endpoints(model, names, reader, files)
     else:
         reader = None
+        picture_size(model)  # which may refuse it
         endpoints = picture_endpoints(model, names, _resize(model, resize), files)
     with staging_folder(pathlib.Path(base_path)) as staging:
         _write([model, reader] if reader else [model], endpoints, staging)

@@ -259,7 +259,7 @@ def test_vocabulary_files_go_with_what_is_saved_and_exported(tmp_path):
 
 
 def test_tf1_module_gives_features_and_refuses_to_be_trained(tf1_module):
-    layer = kx.HubLayer(tf1_module, output_key="default")
+    layer = kx.HubLayer(tf1_module)
     np.testing.assert_allclose(layer(np.ones([2, 3], "float32")), np.full([2, 3], 3.0))
     assert not layer.trainable
     assert len(layer.weights) == 1
@@ -276,7 +276,7 @@ def test_tf1_module_gives_features_and_refuses_to_be_trained(tf1_module):
 
 
 def test_tf1_module_survives_saving(tf1_module, tmp_path):
-    layer = kx.HubLayer(tf1_module, output_key="default")
+    layer = kx.HubLayer(tf1_module)
     inputs = keras.Input([3])
     keras.Model(inputs, layer(inputs)).save(tmp_path / "model.keras")
     shutil.rmtree(tf1_module)
@@ -288,8 +288,7 @@ def test_bare_signature_gives_features_and_refuses_to_be_trained(network, pictur
     network.export(str(tmp_path / "export"), verbose=False)
     layer = kx.HubLayer(tmp_path / "export")
     expected = network(pictures, training=False)
-    outputs = layer(pictures)
-    np.testing.assert_allclose(next(iter(outputs.values())), expected, atol=1e-6)
+    np.testing.assert_allclose(layer(pictures), expected, atol=1e-6)
     assert "is for inference alone" in layer.cannot_train
     with pytest.raises(ValueError, match="signature='other', with signatures"):
         kx.HubLayer(tmp_path / "export", signature="other")

@@ -59,10 +59,19 @@ def test_other_size_than_the_module_s_is_refused(module):
         kx.load_backbone(f"tfhub://{module}", input_shape=(64, 64, 3))
 
 
-def test_several_outputs_need_a_key(tf1_module):
-    with pytest.raises(ValueError, match=r"Expected `output_key`.*outputs=\['default'\]"):
-        kx.load_backbone(f"tfhub://{tf1_module}")
-    backbone = kx.load_backbone(f"tfhub://{tf1_module}", output_key="default")
+def test_several_outputs_need_a_key(save_module, tmp_path):
+    images = keras.Input((32, 32, 3), name="inputs")
+    features = keras.layers.Conv2D(2, 3)(images)
+    outputs = {"map": features, "pooled": keras.layers.GlobalAveragePooling2D()(features)}
+    folder = save_module(keras.Model(images, outputs), tmp_path / "several")
+    with pytest.raises(ValueError, match=r"Expected `output_key`.*outputs=\['map', 'pooled'\]"):
+        kx.load_backbone(f"tfhub://{folder}")
+    backbone = kx.load_backbone(f"tfhub://{folder}", output_key="pooled")
+    assert backbone.output_shape == (None, 2)
+
+
+def test_module_of_tensorflow_1_is_a_backbone(tf1_module):
+    backbone = kx.load_backbone(f"tfhub://{tf1_module}")
     np.testing.assert_allclose(backbone(np.zeros([1, 3])), [[1, 1, 1]])
 
 

@@ -97,8 +97,8 @@ def test_settings_out_of_range_are_refused(tiny_backbone, arguments, options, me
 
 
 def test_backbone_without_a_feature_map_is_refused():
-    backbone = keras.Sequential([keras.Input((4, 3)), keras.layers.Dense(3)])
-    with pytest.raises(ValueError, match=r"Received: \(None, 4, 3\)"):
+    backbone = keras.Sequential([keras.Input((5, 4, 4, 3)), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match=r"Received: .*\(None, 5, 4, 4, 3\)"):
         kx.Classifier(backbone, 2)
 
 

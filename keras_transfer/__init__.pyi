@@ -20,7 +20,10 @@ from .data.images import image_folder as image_folder
 from .data.joint import joint_data as joint_data
 from .data.multi_scale import multi_scale as multi_scale
 from .data.readable import UnreadablePicturesError as UnreadablePicturesError
+from .data.review_domains import review_domains as review_domains
 from .data.splits import Splits as Splits
+from .data.text_folders import text_folder as text_folder
+from .data.text_tables import text_table as text_table
 from .data.tfds import tfds as tfds
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.reports import ClassificationReport as ClassificationReport

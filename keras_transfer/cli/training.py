@@ -29,7 +29,7 @@ def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool
         num_examples=splits.num_train,
         num_classes=len(splits.class_names),
     )
-    model = kx.Classifier(_backbone(settings, splits), splits.class_names, **recipe.classifier)
+    model = kx.Classifier(_backbone(settings), splits.class_names, **recipe.classifier)
     held_out = splits.test or splits.validation
     if held_out is None:
         raise ValueError(
@@ -67,9 +67,9 @@ def _splits(settings: dict[str, Any]) -> Splits:
     return load_data(settings["data"], image_size=size, **chosen)
 
 
-def _backbone(settings: dict[str, Any], splits: Splits) -> keras.Model:
+def _backbone(settings: dict[str, Any]) -> keras.Model:
     import keras_transfer as kx
 
     weights = None if settings["weights"] == "random" else settings["weights"]
-    shape = (*splits.image_size, 3)
+    shape = (settings["image_size"], settings["image_size"], 3)
     return kx.load_backbone(settings["backbone"], input_shape=shape, weights=weights)

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transfer.data.resizing import Resize, check_resize
-from keras_transfer.data.splits import Splits, make_splits, stratified_indices
+from keras_transfer.data.splits import Splits, make_splits
+from keras_transfer.data.stratified import stratified_indices
 
 
 def arrays(

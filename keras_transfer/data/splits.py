@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
+import keras
 import tensorflow as tf
 
 from keras_transfer.data.examples import Examples
@@ -15,103 +15,32 @@ from keras_transfer.data.resizing import Resize, resize_picture
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """Datasets of batches `(pictures, labels)`, ready for `fit` and `evaluate`.
+    """Datasets of batches `(pictures, labels)` or `(texts, labels)`, ready for `fit`.
 
     Attributes:
-        train: tf.data.Dataset. Pictures float32 `(batch, height, width, 3)` from 0 to 255;
-            labels int32 `(batch,)`. Shuffled anew each epoch, the same way for the same seed.
+        train: tf.data.Dataset. Pictures float32 `(batch, height, width, 3)` from 0 to 255; texts
+            strings `(batch,)`, UTF-8, or what `preprocessor` makes of them; labels int32
+            `(batch,)`. Shuffled anew each epoch, the same way for the same seed.
         validation: tf.data.Dataset, or None where there is none. In a fixed order.
         test: tf.data.Dataset, or None where there is none. In a fixed order.
         class_names: list of str. The name of each label; empty for numbers to be predicted.
-        image_size: tuple (height, width) in pixels.
-        resize: "stretch", "crop" or "pad": how pictures were brought to `image_size`.
-            `kx.fine_tune` and `kx.evaluate` note it on the model for `kx.export`; pass it there
-            where a model saw neither.
-        num_train: int. How many training pictures there are.
+        image_size: tuple (height, width) in pixels; None for texts.
+        resize: "stretch", "crop" or "pad": how pictures were brought to `image_size`; None for
+            texts. `kx.fine_tune` and `kx.evaluate` note it on the model for `kx.export`; pass it
+            there where a model saw neither.
+        num_train: int. How many training examples there are.
+        preprocessor: the Keras layer that texts went through, which is noted on the datasets as
+            well; None for pictures, and for texts as they are.
     """
 
     train: tf.data.Dataset
     validation: tf.data.Dataset | None
     test: tf.data.Dataset | None
     class_names: list[str]
-    image_size: tuple[int, int]
-    resize: Resize
+    image_size: tuple[int, int] | None
+    resize: Resize | None
     num_train: int
-
-
-def stratified_indices(
-    labels: np.ndarray, class_names: Sequence[str], fractions: dict[str, float], seed: int
-) -> dict[str, np.ndarray]:
-    """Divides examples into "train" and the named parts, each with the classes in proportion.
-
-    Args:
-        labels: int array `(n,)`. Without class names any array `(n, ...)`: a plain random split.
-        class_names: the name of each label, for the error messages.
-        fractions: the share of all examples that each part other than "train" gets, 0 to 1.
-        seed: int. The same seed gives the same split.
-
-    Returns:
-        For each part, the indices of its examples in ascending order. A part with a share of 0
-        is left out.
-
-    Raises:
-        ValueError: if the shares leave nothing for training, or a class has too few examples.
-
-    Example:
-
-    >>> parts = stratified_indices(np.array([0] * 4 + [1] * 4), "ab", {"test": 0.5}, seed=0)
-    >>> np.bincount(parts["test"] // 4).tolist()
-    [2, 2]
-    """
-    if min(fractions.values()) < 0 or sum(fractions.values()) >= 1:
-        raise ValueError(
-            "Expected the shares of validation and test data to be at least 0 and to leave "
-            f"something for training. Received: {fractions}."
-        )
-    parts, rest = {}, np.arange(len(labels))
-    for part, fraction in fractions.items():
-        if fraction:
-            count = max(1, round(fraction * len(labels)))
-            rest, parts[part] = _split(rest, labels, class_names, count, seed)
-    return {"train": rest, **parts}
-
-
-def _split(
-    indices: np.ndarray, labels: np.ndarray, class_names: Sequence[str], count: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.model_selection import train_test_split
-
-    chosen = labels[indices]
-    if class_names:
-        counts = np.bincount(chosen, minlength=len(class_names))
-        _check_counts(counts, class_names, count)
-    rest, part = train_test_split(
-        indices, test_size=count, random_state=seed, stratify=chosen if class_names else None
-    )
-    for side in (rest, part):
-        lost = sorted(set(chosen) - set(labels[side])) if class_names else []
-        if lost:
-            raise ValueError(
-                "Expected some of each class on both sides of the split: add examples or choose "
-                f"other shares. Received: {len(side)} on one side, none of "
-                f"{[class_names[label] for label in lost]}."
-            )
-    return np.sort(rest), np.sort(part)
-
-
-def _check_counts(counts: np.ndarray, class_names: Sequence[str], count: int) -> None:
-    few = {name: int(n) for name, n in zip(class_names, counts, strict=True) if n < 2}
-    if few:
-        raise ValueError(
-            "Expected at least 2 examples of each class, to have some on both sides of the "
-            f"split: add examples or remove the class. Received: {few}."
-        )
-    if min(count, counts.sum() - count) < len(class_names):
-        raise ValueError(
-            f"Expected each part to hold at least one example of each of the {len(class_names)} "
-            "classes: add examples or choose other shares. "
-            f"Received: {counts.sum()} examples, of which {count} are to be split off."
-        )
+    preprocessor: keras.layers.Layer | None = None
 
 
 def make_splits(
@@ -127,7 +56,7 @@ def make_splits(
     seed: int,
     shuffle_buffer: int | None = None,
 ) -> Splits:
-    """The one pipeline: shuffle what is small, load and resize in parallel, batch, prefetch.
+    """The one pipeline of pictures: shuffle what is small, load, resize, batch, prefetch.
 
     Args:
         parts: for "train" and maybe "validation" and "test", a dataset of known length of what
@@ -159,14 +88,7 @@ def make_splits(
         if part == "train":
             buffer = shuffle_buffer or max(1, int(in_order.cardinality()))
             shuffled = in_order.shuffle(buffer, seed=seed)
-        loaded = shuffled.map(
-            lambda _, example: (resized(example), label(example)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-        dataset = loaded.batch(batch_size).prefetch(tf.data.AUTOTUNE)
-        dataset.resize = resize  # as Keras notes `class_names` on its datasets
-        dataset.examples = Examples(
+        dataset = Examples(
             in_order,
             shuffled,
             resized,
@@ -174,7 +96,8 @@ def make_splits(
             lambda: contents(part),
             f"{size} {resize}",
             batch_size,
-        )
+        ).dataset()
+        dataset.resize = resize  # as Keras notes `class_names` on its datasets
         return dataset
 
     return Splits(
@@ -190,7 +113,7 @@ def make_splits(
 
 def keep_notes(dataset: tf.data.Dataset, source: tf.data.Dataset) -> tf.data.Dataset:
     """Notes on a dataset what was noted on the one that it was made of, and returns it."""
-    for note in ("resize", "class_names"):
+    for note in ("resize", "preprocessor", "class_names"):
         if hasattr(source, note):
             setattr(dataset, note, getattr(source, note))
     return dataset
@@ -201,5 +124,10 @@ def _check_sizes(image_size: tuple[int, int], batch_size: int) -> None:
         raise ValueError(
             f"Expected `image_size` to be (height, width) in pixels. Received: {image_size}."
         )
+    check_batch_size(batch_size)
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raises a `ValueError` unless batches can be of that size."""
     if batch_size < 1:
         raise ValueError(f"Expected `batch_size` to be at least 1. Received: {batch_size}.")

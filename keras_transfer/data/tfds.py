@@ -1,18 +1,22 @@
-"""Picture data sets of tensorflow_datasets."""
+"""Data sets of pictures and of texts of tensorflow_datasets."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_transfer.data.decoding import decode_picture
 from keras_transfer.data.resizing import Resize, check_resize
 from keras_transfer.data.splits import Splits, make_splits
+from keras_transfer.data.texts import make_text_splits
 
 # Encoded pictures are held in memory to shuffle them; they were shuffled when prepared.
 _SHUFFLE_BUFFER = 10_000
+_TEXTS_AT_ONCE = 1_000
 
 
 def tfds(
@@ -24,9 +28,11 @@ def tfds(
     test_split: float = 0.0,
     seed: int = 0,
     resize: Resize = "stretch",
+    text: str | None = None,
+    preprocessor: keras.layers.Layer | None = None,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Splits:
-    """Reads a data set of pictures and labels through tensorflow_datasets.
+    """Reads a data set of pictures or texts, and labels, through tensorflow_datasets.
 
     Splits named "train", "validation" and "test" are taken as they are; a missing one is split
     off "train" where its share is not 0. `"emoji_styles/noto"` (or `/twemoji`, `/openmoji`) is
@@ -41,6 +47,10 @@ def tfds(
         test_split: see there.
         seed: int. Of the order while training.
         resize: see there.
+        text: str. The feature that holds the texts, where the data set does not say it itself:
+            "sentence" for "glue/sst2". Texts are held in memory; a split whose labels are hidden
+            (all -1) is left out.
+        preprocessor: see `kx.text_table`; for texts alone.
         data_dir: where tensorflow_datasets keeps its data. Defaults to its own default.
 
     Returns:
@@ -48,7 +58,7 @@ def tfds(
 
     Raises:
         ImportError: if tensorflow_datasets is not installed.
-        ValueError: if the data set has no split "train" or no picture with a class label.
+        ValueError: if the data set has no split "train", or no picture or text with a class label.
 
     Example:
 
@@ -61,18 +71,30 @@ def tfds(
     """
     check_resize(resize)
     builder = _prepared(name, data_dir)
-    image_key, label_key, class_names = _keys(builder)
-
-    decoders = {image_key: _skip_decoding()}
+    key, label_key, class_names = _keys(builder, text)
     parts = _parts(_splits(builder), validation_split, test_split)
+    if text is not None or _is_text(builder.info.features[key]):
+        return make_text_splits(
+            _in_memory(builder, parts, key, label_key),
+            class_names=class_names,
+            preprocessor=preprocessor,
+            batch_size=batch_size,
+            seed=seed,
+        )
+    if preprocessor is not None:
+        raise ValueError(
+            "Expected a data set of texts for `preprocessor`; `text=` names the feature that holds "
+            f"them. Received: {name!r}, features {builder.info.features}."
+        )
+    decoders = {key: _skip_decoding()}
     sets = {part: builder.as_dataset(split=s, decoders=decoders) for part, s in parts.items()}
     return make_splits(
         sets,
-        picture=lambda example: decode_picture(example[image_key]),
+        picture=lambda example: decode_picture(example[key]),
         label=lambda example: tf.cast(example[label_key], tf.int32),
         contents=lambda part: (
             encoded
-            for batch in sets[part].map(lambda example: example[image_key]).batch(64)
+            for batch in sets[part].map(lambda example: example[key]).batch(64)
             for encoded in batch.numpy()
         ),
         class_names=class_names,
@@ -101,14 +123,40 @@ def _skip_decoding() -> Any:
     return tensorflow_datasets.decode.SkipDecoding()
 
 
-def _keys(builder: Any) -> tuple[str, str, list[str]]:
-    keys, features = builder.info.supervised_keys, builder.info.features
-    if not keys or not hasattr(features[keys[1]], "names") or "train" not in _splits(builder):
+def _keys(builder: Any, text: str | None) -> tuple[str, str, list[str]]:
+    """The features of pictures or texts and of labels, and the class names."""
+    features = builder.info.features
+    key, *rest = builder.info.supervised_keys or (None,)
+    if text is not None:
+        key, rest = text, rest or [k for k in features if hasattr(features[k], "names")]
+    known = key in features and len(rest) == 1 and hasattr(features[rest[0]], "names")
+    if not known or "train" not in _splits(builder):
         raise ValueError(
-            "Expected a data set with a split 'train', pictures and class labels. "
-            f"Received: {builder.name}, splits {list(builder.info.splits)}, features {features}."
+            "Expected a data set with a split 'train', pictures and class labels, or texts and "
+            "class labels; `text=` names the feature that holds texts. Received: "
+            f"{builder.name}, text={text!r}, splits {list(builder.info.splits)}, features "
+            f"{features}."
         )
-    return keys[0], keys[1], list(features[keys[1]].names)
+    return key, rest[0], list(features[rest[0]].names)
+
+
+def _is_text(feature: Any) -> bool:
+    import tensorflow_datasets
+
+    return isinstance(feature, tensorflow_datasets.features.Text)
+
+
+def _in_memory(
+    builder: Any, parts: dict[str, str], key: str, label_key: str
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    found = {}
+    for part, split in parts.items():
+        pairs = builder.as_dataset(split=split).map(lambda x: (x[key], x[label_key]))
+        batches = list(pairs.batch(_TEXTS_AT_ONCE).as_numpy_iterator())
+        texts, labels = (np.concatenate(column) for column in zip(*batches, strict=True))
+        if part == "train" or (labels >= 0).any():
+            found[part] = (texts, labels)
+    return found
 
 
 def _splits(builder: Any) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from keras_transfer.data.examples import rebatched
+from keras_transfer.data.examples import examples_of, rebatched
 from keras_transfer.strategies.strategy import Part, Strategy
 from keras_transfer.training.checkpoints import Progress
 
@@ -52,11 +52,13 @@ class Stage:
             return train
         pictures = train.element_spec[0]
         shape = getattr(pictures, "shape", None)  # none of a dict of pictures
-        if shape is None or (shape.rank is not None and None in shape[1:]):
+        fixed = shape is not None and (shape.rank is None or None not in shape[1:])
+        if not fixed and examples_of(train) is None:
             raise ValueError(
-                "Expected pictures of one fixed size where a part has its own `batch_size`: "
-                "neither those of `kx.multi_scale` nor of `kx.joint_data` can be put into other "
-                f"batches. Received: batch_size={size} with {pictures}."
+                "Expected pictures of one fixed size, or texts as this package gives them, where a "
+                "part has its own `batch_size`: neither those of `kx.multi_scale` nor of "
+                "`kx.joint_data` can be put into other batches. "
+                f"Received: batch_size={size} with {pictures}."
             )
         return rebatched(train, size)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_transfer.data.splits import stratified_indices
+from keras_transfer.data.stratified import stratified_indices
 
 LABELS = np.repeat([0, 1, 2], [50, 30, 20])
 NAMES = ["a", "b", "c"]

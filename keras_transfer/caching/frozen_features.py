@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_transfer._progress import track
 from keras_transfer._version import __version__
-from keras_transfer.caching.filling import Runner, fill
+from keras_transfer.caching.filling import Runner, check_padding, fill
 from keras_transfer.caching.layout import Layout, StoredDtype, layout_of
 from keras_transfer.caching.rows import Rows
 from keras_transfer.caching.sources import Source, source_of
@@ -117,6 +117,8 @@ class FrozenFeatures:
         rows = Rows(self._folder, digests, row_bytes)
         if rows.missing.any():
             self._store.check_size(len(digests) * row_bytes)
+            if (padded_twice := source.padded_twice()) is not None:
+                check_padding(self._run, padded_twice)
             with self._store.waiting_lock(self._folder):
                 rows = Rows(self._folder, digests, row_bytes)  # others may have been faster
                 computed = int(rows.missing.sum())

@@ -32,6 +32,12 @@ class Source(Protocol):
     def pictures(self, wanted: np.ndarray) -> tf.data.Dataset:
         """Batches `(numbers, what the model gets)` of the examples where `wanted` is true."""
 
+    def padded_twice(self) -> tuple[Any, Any] | None:
+        """What the model gets of some examples, in two batches that are padded differently.
+
+        None where that does not happen. The examples are the first of both batches.
+        """
+
     def with_features(self, lookup: Lookup, then: Callable[..., Any]) -> tf.data.Dataset:
         """The dataset, with features in the place of what the model gets, through a function."""
 
@@ -73,6 +79,9 @@ class _NumberedSource:
 
     def pictures(self, wanted: np.ndarray) -> tf.data.Dataset:
         return self._examples.pictures(wanted)
+
+    def padded_twice(self) -> tuple[Any, Any] | None:
+        return self._examples.padded_twice()
 
     def with_features(self, lookup: Lookup, then: Callable[..., Any]) -> tf.data.Dataset:
         label = self._examples.label
@@ -124,6 +133,9 @@ class _PipelineSource:
 
         batches = self._copy.map(choose).filter(lambda numbers, _: tf.size(numbers) > 0)
         return batches.prefetch(2)
+
+    def padded_twice(self) -> tuple[Any, Any] | None:
+        return None  # an example that is padded differently counts as another one
 
     def with_features(self, lookup: Lookup, then: Callable[..., Any]) -> tf.data.Dataset:
         def replace(pictures: Any, *rest: Any) -> tuple[Any, ...]:

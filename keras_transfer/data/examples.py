@@ -14,6 +14,11 @@ import tensorflow as tf
 # texts, whose size nobody knows ahead, so many batches.
 _AHEAD = 64_000_000
 _BATCHES_AHEAD = 16
+_SOME = 8
+# Batches of shuffled texts that are put in order of length. Of the movie reviews that ship with
+# the package, in batches of 32, .51 is padding without, .059 with 20 of them, .028 with 50, .016
+# with 100; the more, the more alike are the texts of a batch.
+_WINDOW = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +39,8 @@ class Examples:
         settings: str. How it is made from them.
         batch_size: int.
         batched: whether `load` takes a batch, for what depends on all of it, such as padding.
-        window: int. Neighbors by number, such as texts of one length, come together in batches,
-            within so many batches as they are shuffled; 0 leaves them where they are.
+        lengths: int array, by number, where examples are padded to the longest of their batch:
+            those of one length come together. None leaves them where they are.
     """
 
     in_order: tf.data.Dataset
@@ -46,7 +51,7 @@ class Examples:
     settings: str
     batch_size: int
     batched: bool = False
-    window: int = 0
+    lengths: np.ndarray | None = None
 
     def dataset(self) -> tf.data.Dataset:
         """Batches `(what the model gets, labels)`, with these examples noted on them."""
@@ -70,15 +75,34 @@ class Examples:
         Args:
             wanted: bool array `(examples,)`.
         """
-        chosen, examples = tf.constant(wanted), self.in_order
-        if not wanted.all():
-            examples = examples.filter(lambda number, _: chosen[number])
+        examples = self.in_order if wanted.all() else self._only(wanted)
         loaded = self._loaded(examples, lambda number, example: (number, self.load(example)))
         return loaded.prefetch(self._ahead(tf.nest.flatten(loaded.element_spec[1])))
+
+    def padded_twice(self) -> tuple[Any, Any] | None:
+        """What the model gets of some short examples, and of them with the longest one besides.
+
+        None where the examples of a batch have nothing to do with each other.
+        """
+        if self.lengths is None:
+            return None
+        count = len(self.lengths)
+        wanted = np.zeros(count, bool)
+        wanted[np.linspace(count // 8, count // 4, _SOME, dtype=int)] = True
+        some = self._only(wanted)
+        both = some, some.concatenate(self.in_order.skip(count - 1))
+        few, more = (
+            next(iter(part.batch(_SOME + 1).map(lambda _, x: self.load(x)))) for part in both
+        )
+        return few, more
 
     def batches(self) -> tf.data.Dataset:
         """Batches `(numbers, examples)`, in the order of the dataset."""
         return self._arranged().batch(self.batch_size)
+
+    def _only(self, wanted: np.ndarray) -> tf.data.Dataset:
+        chosen = tf.constant(wanted)
+        return self.in_order.filter(lambda number, _: chosen[number])
 
     def _loaded(self, examples: tf.data.Dataset, load: Callable[..., Any]) -> tf.data.Dataset:
         """Batches of them, in parallel."""
@@ -96,25 +120,30 @@ class Examples:
 
     def _arranged(self) -> tf.data.Dataset:
         """In the order of training."""
-        if not self.window:
+        if self.lengths is None:
             return self.as_trained
-        windows = self.as_trained.batch(self.window * self.batch_size)
-        arranged = windows.map(self._neighbors_together).unbatch()
-        count = self.as_trained.cardinality()  # which `unbatch` forgets
-        return arranged.apply(tf.data.experimental.assert_cardinality(count))
+        lengths = tf.constant(self.lengths)
 
-    def _neighbors_together(self, numbers: tf.Tensor, examples: Any) -> Any:
-        """Cut into batches, each holds neighbors; these batches come in any order.
+        def together(numbers: tf.Tensor, examples: Any) -> Any:
+            places = _places(tf.gather(lengths, numbers), self.batch_size)
+            return tf.nest.map_structure(lambda x: tf.gather(x, places), (numbers, examples))
 
-        What was shuffled says the order: that of the places where the first example of each batch
-        was before. What is in order stays so. A smaller batch comes last.
-        """
-        places = tf.argsort(numbers)
-        in_full = tf.size(places) // self.batch_size * self.batch_size
-        full = tf.reshape(places[:in_full], [-1, self.batch_size])
-        full = tf.gather(full, tf.argsort(full[:, 0]))
-        places = tf.concat([tf.reshape(full, [-1]), places[in_full:]], axis=0)
-        return tf.nest.map_structure(lambda part: tf.gather(part, places), (numbers, examples))
+        arranged = self.as_trained.batch(_WINDOW * self.batch_size).map(together).unbatch()
+        known = tf.data.experimental.assert_cardinality(len(self.lengths))
+        return arranged.apply(known)
+
+
+def _places(lengths: tf.Tensor, batch_size: int) -> tf.Tensor:
+    """In which order to take examples, so that each batch has some of similar length.
+
+    What was shuffled says the order of the batches: that of the places where the first example of
+    each was before. What is in order of length stays so. A smaller batch comes last.
+    """
+    places = tf.argsort(lengths, stable=True)
+    in_full = tf.size(places) // batch_size * batch_size
+    full = tf.reshape(places[:in_full], [-1, batch_size])
+    full = tf.gather(full, tf.argsort(full[:, 0]))
+    return tf.concat([tf.reshape(full, [-1]), places[in_full:]], axis=0)
 
 
 def rebatched(dataset: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:

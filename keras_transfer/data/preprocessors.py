@@ -34,7 +34,7 @@ def as_function(preprocessor: keras.layers.Layer) -> Callable[[tf.Tensor], Any]:
         autograph=False,
     )
     given = _given(function)
-    if not given or not all(isinstance(x, tf.TensorSpec) and x.shape.rank for x in given):
+    if not given or not all(isinstance(x, tf.Tensor) and x.shape.rank for x in given):
         raise ValueError(
             "Expected a `preprocessor` that gives dense tensors with one row a text. "
             f"Received: {preprocessor.name!r}, which gives {given}."

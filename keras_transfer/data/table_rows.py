@@ -80,7 +80,7 @@ def _open(path: pathlib.Path) -> IO[bytes]:
 
 
 def _chosen(
-    path: pathlib.Path, reader: csv.reader, columns: Sequence[str]
+    path: pathlib.Path, reader: Any, columns: Sequence[str]
 ) -> Iterator[tuple[int, list[str]]]:
     header: list[str] = []
     places: list[int] = []

@@ -126,10 +126,10 @@ def _skip_decoding() -> Any:
 def _keys(builder: Any, text: str | None) -> tuple[str, str, list[str]]:
     """The features of pictures or texts and of labels, and the class names."""
     features = builder.info.features
-    key, *rest = builder.info.supervised_keys or (None,)
+    keys = list(builder.info.supervised_keys or [])[:2]
     if text is not None:
-        key, rest = text, rest or [k for k in features if hasattr(features[k], "names")]
-    known = key in features and len(rest) == 1 and hasattr(features[rest[0]], "names")
+        keys = [text, *(keys[1:] or [k for k in features if hasattr(features[k], "names")])]
+    known = len(keys) == 2 and keys[0] in features and hasattr(features[keys[1]], "names")
     if not known or "train" not in _splits(builder):
         raise ValueError(
             "Expected a data set with a split 'train', pictures and class labels, or texts and "
@@ -137,7 +137,7 @@ def _keys(builder: Any, text: str | None) -> tuple[str, str, list[str]]:
             f"{builder.name}, text={text!r}, splits {list(builder.info.splits)}, features "
             f"{features}."
         )
-    return key, rest[0], list(features[rest[0]].names)
+    return keys[0], keys[1], list(features[keys[1]].names)
 
 
 def _is_text(feature: Any) -> bool:

@@ -91,7 +91,7 @@ def _covers(specs: Any, given: Any) -> bool:
 
 
 def _common(spec: tf.TensorSpec, given: tf.TensorSpec) -> tf.TensorSpec:
-    return spec.most_specific_compatible_type(given)
+    return spec.most_specific_common_supertype([given])
 
 
 def fill(

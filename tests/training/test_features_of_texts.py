@@ -1,4 +1,4 @@
-"""Training on features of texts, which are computed once."""
+"""Training on features of texts ends where training on their tokens does."""
 
 from __future__ import annotations
 
@@ -8,53 +8,84 @@ import pytest
 
 import keras_transfer as kx
 from keras_transfer.backbones.words import Words
-from keras_transfer.data.review_domains import TABLE
-from keras_transfer.data.table_rows import table_rows
+
+CLASSES = ["calm", "loud"]
+VOCABULARY = [f"w{n}" for n in range(40)]
 
 
-@pytest.fixture(scope="module")
-def words():
-    vocabulary = sorted(
-        {
-            word
-            for _, [text, domain] in table_rows(TABLE, ["text", "domain"])
-            if domain == "products"
-            for word in text.lower().split()
-            if word.isalpha() and word.isascii()
-        }
-    )
-    return Words(vocabulary[:3000], lowercase=True)
+@pytest.fixture
+def table(tmp_path):
+    """Texts of 1 to 30 words; those of the second half of the vocabulary are loud."""
+    random = np.random.default_rng(0)
+    lines = ["text,label"]
+    for number in range(120):
+        words = random.integers(0, 20, random.integers(1, 31)) + 20 * (number % 2)
+        lines.append(f"{' '.join(VOCABULARY[n] for n in words)},{CLASSES[number % 2]}")
+    path = tmp_path / "texts.csv"
+    path.write_text("\n".join(lines))
+    return path
 
 
-def make_model(masked=True):
+def make_model(heeds_mask=True):
     inputs = {
         name: keras.Input((None,), dtype="int32", name=name)
         for name in ("token_ids", "padding_mask")
     }
-    embedding = keras.layers.Embedding(3002, 16, embeddings_initializer="normal", name="vectors")
-    embedding.trainable = False
-    vectors = embedding(inputs["token_ids"])
-    if masked:
-        mask = keras.ops.expand_dims(keras.ops.cast(inputs["padding_mask"], "float32"), -1)
-        count = keras.ops.maximum(keras.ops.sum(mask, axis=1), 1.0)
-        mean = keras.ops.sum(vectors * mask, axis=1) / count
-    else:
-        mean = keras.ops.mean(vectors, axis=1)
-    logits = keras.layers.Dense(1, name="logits")(mean)
-    model = keras.Model(inputs, logits)
-    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
-    return model
+    vectors = keras.layers.Embedding(
+        42, 8, embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0)
+    )(inputs["token_ids"])
+    mask = keras.ops.expand_dims(keras.ops.cast(inputs["padding_mask"], "float32"), -1)
+    if not heeds_mask:
+        mask = keras.ops.ones_like(mask)
+    total = keras.ops.sum(vectors * mask, axis=1)
+    mean = total / keras.ops.maximum(keras.ops.sum(mask, axis=1), 1.0)
+    backbone = keras.Model(inputs, mean, name="vectors")
+    return keras.Model(inputs, keras.layers.Dense(2, name="logits")(backbone(inputs)))
 
 
-class Frozen(kx.Strategy if isinstance(kx.Strategy, type) else object):
-    pass
-
-
-def train(words, cache, masked=True, **options):
+def train(table, cache, *, heeds_mask=True, **options):
     keras.utils.set_random_seed(0)
-    model = make_model(masked)
-    data = kx.review_domains("products", preprocessor=words, batch_size=32, seed=3)
-    histories = kx.fine_tune(
-        model, data.train, data.validation, cache=cache, epochs=3, learning_rate=0.05, **options
-    )
-    return model, histories
+    model = make_model(heeds_mask)
+    data = kx.text_table(table, preprocessor=Words(VOCABULARY), batch_size=8)
+    options = {"epochs": 3, "learning_rate": 0.05, "verbose": 1, **options}
+    histories = kx.fine_tune(model, data.train, data.validation, cache=cache, **options)
+    return model.get_weights(), histories[-1].history
+
+
+def test_weights_are_the_same_with_and_without_features(table, capsys):
+    expected, history = train(table, None)
+    for told in ("ran once on 120 pictures", "features of 120 pictures are cached"):
+        found, cached = train(table, "auto")
+        assert told in capsys.readouterr().out
+        for one, other in zip(expected, found, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+        for name, values in history.items():
+            np.testing.assert_allclose(values, cached[name], atol=1e-5)
+    assert history["val_loss"][-1] < 0.9 * history["val_loss"][0]
+
+
+def test_parts_of_a_strategy_may_have_their_own_batches(table, tmp_path):
+    strategy = kx.Sequence([kx.Part(kx.FeatureExtraction(), batch_size=16), kx.FineTuning()])
+    expected, _ = train(table, None, strategy=strategy)
+    found, _ = train(table, kx.FeatureCache(tmp_path / "cache"), strategy=strategy)
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_features_that_depend_on_padding_are_not_kept(table, tmp_path, capsys):
+    cache = kx.FeatureCache(tmp_path / "cache")
+    expected, _ = train(table, None, heeds_mask=False)
+    found, _ = train(table, cache, heeds_mask=False)
+    assert "do not depend on the padding of its batch" in capsys.readouterr().out
+    assert not any(entry.num_bytes for entry in cache.entries())
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_text_more_is_the_only_one_computed(table, tmp_path, capsys):
+    cache = kx.FeatureCache(tmp_path / "cache")
+    train(table, cache)
+    with table.open("a") as file:
+        file.write("\nw0 w39 w3,calm\n")
+    train(table, cache)
+    assert "ran once on 1 pictures, 120 were cached" in capsys.readouterr().out

@@ -123,7 +123,7 @@ def _check_order(model: keras.Model, tail: keras.Model) -> None:
 def _told(found: Sequence[Found]) -> str:
     rows, computed = sum(part.rows for part in found), sum(part.computed for part in found)
     size = in_units(sum(part.num_bytes for part in found))
-    views = "views of pictures" if found[0].views > 1 else "pictures"
+    views = "views of pictures" if found[0].views > 1 else "examples"
     if not computed:
         return f"The frozen part need not run: features of {rows} {views} are cached ({size})."
     cached = f", {rows - computed} were cached" if computed < rows else ""

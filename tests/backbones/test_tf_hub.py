@@ -157,7 +157,7 @@ def test_frozen_module_is_run_once(module, capsys):
             cache=cache,
         )
         models.append(model)
-    assert "The frozen part ran once on 20 pictures" in capsys.readouterr().out
+    assert "The frozen part ran once on 20 examples" in capsys.readouterr().out
     for one, other in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 

@@ -54,7 +54,7 @@ def train(table, cache, *, heeds_mask=True, **options):
 
 def test_weights_are_the_same_with_and_without_features(table, capsys):
     expected, history = train(table, None)
-    for told in ("ran once on 120 pictures", "features of 120 pictures are cached"):
+    for told in ("ran once on 120 examples", "features of 120 examples are cached"):
         found, cached = train(table, "auto")
         assert told in capsys.readouterr().out
         for one, other in zip(expected, found, strict=True):
@@ -88,4 +88,4 @@ def test_a_text_more_is_the_only_one_computed(table, tmp_path, capsys):
     with table.open("a") as file:
         file.write("\nw0 w39 w3,calm\n")
     train(table, cache)
-    assert "ran once on 1 pictures, 120 were cached" in capsys.readouterr().out
+    assert "ran once on 1 examples, 120 were cached" in capsys.readouterr().out

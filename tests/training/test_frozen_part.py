@@ -158,7 +158,7 @@ def test_it_says_in_one_line_what_it_did(classifier, tmp_path, capsys):
             verbose=2,
         )
         said.append([x for x in capsys.readouterr().out.splitlines() if "frozen part" in x])
-    assert re.fullmatch(r"The frozen part ran once on 40 pictures \(246 kB of .*\).", said[0][0])
+    assert re.fullmatch(r"The frozen part ran once on 40 examples \(246 kB of .*\).", said[0][0])
     assert re.fullmatch(r"The frozen part need not run: features of 40 .*", said[1][0])
     assert [len(lines) for lines in said] == [2, 2]  # the last stage has no frozen part
 

@@ -13,15 +13,16 @@ import keras
 
 from keras_transfer._atomic import replacing, write_text
 from keras_transfer.evaluation.reports import ClassificationReport, RegressionReport
-from keras_transfer.models.notes import set_class_names
+from keras_transfer.models.notes import note_preprocessor, preprocessor_of, set_class_names
 
 # Written last: a folder with it holds a finished training.
 METRICS = "metrics.json"
-_STATE, _SETTINGS, _MODEL, _NAMES, _HISTORY = (
+_STATE, _SETTINGS, _MODEL, _NAMES, _PREPROCESSOR, _HISTORY = (
     ".training",
     "settings.json",
     "model.keras",
     "class_names.json",
+    "preprocessor.json",
     "history.csv",
 )
 
@@ -70,6 +71,7 @@ def finish_run(
         # From here to the end the folder holds no finished run.
         (folder / METRICS).unlink(missing_ok=True)
     write_text(folder / _NAMES, json.dumps(getattr(model, "class_names", []), indent=1) + "\n")
+    _write_preprocessor(folder / _PREPROCESSOR, preprocessor_of(model))
     write_text(folder / _SETTINGS, (folder / _STATE / _SETTINGS).read_text())
     _write_history(folder / _HISTORY, history)
     report.save(folder)
@@ -91,8 +93,19 @@ def load_run(folder: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, Any
         )
     settings = json.loads((folder / _SETTINGS).read_text())
     model = keras.models.load_model(folder / _MODEL)
-    model.resize = settings["resize"]
+    if settings.get("resize") is not None:
+        model.resize = settings["resize"]
+    if (folder / _PREPROCESSOR).is_file():
+        told = json.loads((folder / _PREPROCESSOR).read_text(encoding="utf-8"))
+        note_preprocessor(model, keras.saving.deserialize_keras_object(told))
     return set_class_names(model, json.loads((folder / _NAMES).read_text())), settings
+
+
+def _write_preprocessor(path: pathlib.Path, preprocessor: keras.layers.Layer | None) -> None:
+    if preprocessor is None:
+        path.unlink(missing_ok=True)  # of an earlier training
+        return
+    write_text(path, json.dumps(keras.saving.serialize_keras_object(preprocessor)) + "\n")
 
 
 def _difference(file: pathlib.Path, settings: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from keras_transfer.evaluation.reports import (
     classification_report,
     regression_report,
 )
-from keras_transfer.models.notes import class_names_of, note_resize
+from keras_transfer.models.notes import class_names_of, note_data
 from keras_transfer.models.tasks import ONE_CLASS, REGRESSION, SEVERAL_CLASSES, Task, task_of
 
 
@@ -55,7 +55,7 @@ def evaluate(
     (0.5, np.int64(4))
     """
     task = task_of(model)
-    note_resize(model, dataset)
+    note_data(model, dataset)
     names = [] if task is REGRESSION else class_names_of(model, class_names)
     labels, outputs = _predict(model, dataset, verbose)
     _check_labels(labels, outputs, task)

@@ -1,4 +1,4 @@
-"""What is noted on a model, as attributes: class names, and how pictures were resized."""
+"""What is noted on a model, as attributes: class names, and how its inputs were made."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def class_names_of(model: keras.Model, class_names: Sequence[str] | None = None)
     return names
 
 
-def note_resize(model: keras.Model, dataset: object) -> None:
-    """Notes on the model how a dataset of this package resized its pictures, for `kx.export`.
+def note_data(model: keras.Model, dataset: object) -> None:
+    """Notes on the model how a dataset of this package made its pictures or texts, for `kx.export`.
 
     Raises:
-        ValueError: if the model saw pictures that were resized in another way.
+        ValueError: if the model saw pictures or texts that were made in another way.
     """
     resize = getattr(dataset, "resize", None)
     noted = getattr(model, "resize", resize)
@@ -43,6 +43,33 @@ def note_resize(model: keras.Model, dataset: object) -> None:
         )
     if resize is not None:
         model.resize = resize
+    preprocessor = getattr(dataset, "preprocessor", None)
+    if preprocessor is not None:
+        _check_alike(preprocessor, preprocessor_of(model))
+        note_preprocessor(model, preprocessor)
+
+
+def note_preprocessor(model: keras.Model, preprocessor: keras.layers.Layer) -> None:
+    """Notes the layer that texts go through before the model, and is no part of it."""
+    object.__setattr__(model, "preprocessor", preprocessor)  # Keras would take it for a part
+
+
+def preprocessor_of(model: keras.Model) -> keras.layers.Layer | None:
+    """The layer that was noted, or None."""
+    return vars(model).get("preprocessor")
+
+
+def _check_alike(given: keras.layers.Layer, noted: keras.layers.Layer | None) -> None:
+    configs = [
+        {key: value for key, value in layer.get_config().items() if key != "name"}
+        for layer in (given, given if noted is None else noted)
+    ]
+    other = sorted(key for key, value in configs[0].items() if configs[1].get(key) != value)
+    if other:
+        raise ValueError(
+            "Expected texts that went through the same preprocessor as those before. "
+            f"Received: {type(given).__name__} that differs in {other}."
+        )
 
 
 def takes_text(model: keras.Model) -> bool:
@@ -54,4 +81,7 @@ def copy_notes(model: keras.Model, copy: keras.Model) -> keras.Model:
     """Notes on a copy what is noted on the model, and returns the copy."""
     for name in {"class_names", "resize"} & vars(model).keys():
         setattr(copy, name, getattr(model, name))
+    preprocessor = preprocessor_of(model)
+    if preprocessor is not None:
+        note_preprocessor(copy, preprocessor)
     return copy

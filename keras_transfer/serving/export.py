@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_transfer._atomic import staging_folder
 from keras_transfer.data.resizing import Resize, check_resize
-from keras_transfer.models.notes import class_names_of, takes_text
+from keras_transfer.models.notes import class_names_of, preprocessor_of, takes_text
 from keras_transfer.models.tasks import REGRESSION, task_of
 from keras_transfer.serving.endpoints import (
     Endpoint,
@@ -95,7 +95,7 @@ def export(
 
 
 def _preprocessor(model: keras.Model, given: keras.layers.Layer | None) -> keras.layers.Layer:
-    preprocessor = getattr(model, "preprocessor", None) if given is None else given
+    preprocessor = preprocessor_of(model) if given is None else given
     if preprocessor is None:
         raise ValueError(
             "Expected `preprocessor`, which made tokens of the texts that the model was trained "

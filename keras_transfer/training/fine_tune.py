@@ -14,7 +14,7 @@ from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.data.length import counted
 from keras_transfer.data.mixing import Mixing
 from keras_transfer.models.backbone_and_head import check_not_wrapper
-from keras_transfer.models.notes import note_resize
+from keras_transfer.models.notes import note_data
 from keras_transfer.strategies.freezing import FeatureExtraction
 from keras_transfer.strategies.proximal import Proximal
 from keras_transfer.strategies.regularizers import WeightRegularizer
@@ -148,7 +148,7 @@ def fine_tune(
     strategy = FeatureExtraction() if strategy is None else strategy
     check_types(strategy, train)
     check_cache(cache)
-    note_resize(model, train)
+    note_data(model, train)
     train = counted(train)
     identity = {name: value for name, value in locals().items() if name in IDENTITY}
     check_early_stopping(early_stopping, validation_data)

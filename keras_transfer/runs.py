@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import os
 import pathlib
@@ -15,6 +16,10 @@ from keras_transfer._atomic import replacing, write_text
 from keras_transfer.evaluation.reports import ClassificationReport, RegressionReport
 from keras_transfer.models.notes import note_preprocessor, preprocessor_of, set_class_names
 
+# Keras finds layers of this package once these are imported, which nothing else has done yet.
+_REGISTERING = tuple(
+    f"keras_transfer.backbones.{name}" for name in ("byte_pair", "hub_layer", "word_piece", "words")
+)
 # Written last: a folder with it holds a finished training.
 METRICS = "metrics.json"
 _STATE, _SETTINGS, _MODEL, _NAMES, _PREPROCESSOR, _HISTORY = (
@@ -92,7 +97,10 @@ def load_run(folder: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, Any
             f"{METRICS} in it. Received: {folder}."
         )
     settings = json.loads((folder / _SETTINGS).read_text())
-    model = keras.models.load_model(folder / _MODEL)
+    for module in _REGISTERING:
+        importlib.import_module(module)
+    # Its optimizer is not wanted, and Keras warns where it finds other weights frozen than before.
+    model = keras.models.load_model(folder / _MODEL, compile=False)
     if settings.get("resize") is not None:
         model.resize = settings["resize"]
     if (folder / _PREPROCESSOR).is_file():

@@ -37,7 +37,7 @@ ONLY_IN = {
     "transformers": {"backbones/text_handles.py"},
     "tensorflow_text": {"backbones/word_piece.py"},
     "matplotlib": {"evaluation/plots.py", "training/learning_rate_curve.py"},
-    "sklearn": {"evaluation/reports.py", "data/splits.py"},
+    "sklearn": {"evaluation/reports.py", "data/stratified.py"},
     "tensorflow_datasets": {"data/tfds.py", "data/emoji_styles_dataset_builder.py"},
 }
 MAX_LINES = 220

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pathlib
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from keras_transfer.backbones import minilm
@@ -157,11 +159,12 @@ def _read(name: str) -> tuple[Any, Any]:
 
 def _reader() -> Callable[..., tuple[Any, Any]]:
     try:
-        import transformers
+        with _no_advice():
+            import transformers
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Checkpoints are read by transformers: pip install transformers. "
-            "Received: it is not installed."
+            "Expected transformers, which reads tokenizers: pip install 'keras-transfer[text]'. "
+            f"Received: {error}."
         ) from error
 
     def read(source: str, **options: Any) -> tuple[Any, Any]:
@@ -171,6 +174,20 @@ def _reader() -> Callable[..., tuple[Any, Any]]:
         return transformers.AutoTokenizer.from_pretrained(source, **options), config
 
     return read
+
+
+@contextlib.contextmanager
+def _no_advice() -> Iterator[None]:
+    """On import transformers says that its models need PyTorch; they are not asked for."""
+    name = "TRANSFORMERS_NO_ADVISORY_WARNINGS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 def _sequence_length(asked: int | None, tokenizer: Any, config: Any) -> int:

@@ -6,12 +6,15 @@ import hashlib
 import pathlib
 from typing import TYPE_CHECKING, Any, Literal
 
+from keras_transfer.cli.text import REVIEWS, is_text
+
 if TYPE_CHECKING:
     from keras_transfer.data.splits import Splits
 
 DATA_HELP = (
     "A folder of pictures, one sub-folder a class (or train/, validation/, test/ with such); "
-    "emoji_styles://noto for the bundled sample (or twemoji, openmoji); tfds://NAME."
+    "emoji_styles://noto for the bundled sample (or twemoji, openmoji); tfds://NAME. Or texts: a "
+    ".csv or .tsv file, .gz too; review_domains://movies for the bundled reviews (or products)."
 )
 
 
@@ -56,11 +59,16 @@ def data_folder(data: str) -> pathlib.Path:
 
 
 def fingerprint(data: str) -> str:
-    """Changes when a picture is added, removed or has another size; of a tfds name, the name."""
+    """Changes when a picture is added, removed or has another size, or a table changes.
+
+    Of what ships, or comes by a tfds name, it is the name.
+    """
     from keras_transfer.data.images import picture_files
 
-    if data.startswith("tfds://"):
+    if data.startswith(("tfds://", REVIEWS)):
         return data
+    if is_text(data):
+        return hashlib.sha256(pathlib.Path(data).read_bytes()).hexdigest()[:16]
     folder = data_folder(data)
     files = picture_files(folder)
     listing = "\n".join(f"{path.relative_to(folder)}\t{path.stat().st_size}" for path in files)

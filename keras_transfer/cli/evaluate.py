@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 import functools
 import pathlib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from keras_transfer.cli._tensorflow import import_quietly
 from keras_transfer.cli.data import DATA_HELP, load_data
+from keras_transfer.cli.text import is_text, load_texts
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -48,9 +49,7 @@ def evaluate(
     from keras_transfer.runs import load_run
 
     model, settings = load_run(run)
-    size = (settings["image_size"], settings["image_size"])
-    keys = ("batch_size", "validation_split", "test_split", "seed", "resize", "on_error")
-    splits = load_data(data, image_size=size, **{key: settings[key] for key in keys})
+    splits = _splits(data, settings)
     if splits.class_names != model.class_names:
         raise ValueError(
             f"Expected the classes that the model knows, {model.class_names}. "
@@ -63,7 +62,23 @@ def evaluate(
     print(f"All is in {output or run / 'evaluation'}.")
 
 
+def _splits(data: str, settings: dict[str, Any]) -> Splits:
+    """Read and split as in the training."""
+    if is_text(settings["data"]) != is_text(data):
+        raise ValueError(
+            f"Expected data of the kind that the model was trained on, such as {settings['data']}. "
+            f"Received: {data}."
+        )
+    if is_text(data):
+        return load_texts(data, settings)
+    size = (settings["image_size"], settings["image_size"])
+    keys = ("batch_size", "validation_split", "test_split", "seed", "resize", "on_error")
+    return load_data(data, image_size=size, **{key: settings[key] for key in keys})
+
+
 def _part(splits: Splits, part: Part) -> tf.data.Dataset:
+    from keras_transfer.data.splits import keep_notes
+
     parts = [splits.train, splits.validation, splits.test]
     if part is not Part.all:
         parts = [getattr(splits, part.value)]
@@ -74,5 +89,4 @@ def _part(splits: Splits, part: Part) -> tf.data.Dataset:
             "Received: none."
         )
     joined = functools.reduce(lambda one, other: one.concatenate(other), found)
-    joined.resize = splits.resize
-    return joined
+    return keep_notes(joined, found[0])

@@ -19,7 +19,7 @@ def export(
 ) -> None:
     """Export a trained model for TF Serving, as the next version below BASE_PATH.
 
-    The version takes the bytes of picture files and gives labels. It is checked as by
+    The version takes the bytes of picture files, or texts, and gives labels. It is checked as by
     `keras-transfer verify` before it appears.
 
     Example: `keras-transfer export runs/noto models/noto`

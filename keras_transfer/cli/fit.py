@@ -1,4 +1,4 @@
-"""`keras-transfer fit`: a folder of pictures becomes a run folder."""
+"""`keras-transfer fit`: a folder of pictures or a table of texts becomes a run folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from keras_transfer.cli._tensorflow import import_quietly
 from keras_transfer.cli.data import DATA_HELP
 from keras_transfer.cli.strategy import StrategyName
+from keras_transfer.cli.text import LabelColumn, SequenceLength, SplitColumn, TextColumn
 from keras_transfer.cli.training import train_run
 
 # Headings of the help.
@@ -128,8 +129,8 @@ def fit(
         typer.Option(help="How several depths become one.", rich_help_panel=MODEL),
     ] = "concat",
     pooling: Annotated[
-        Literal["avg", "max", "avgmax"],
-        typer.Option(help="Of the feature map.", rich_help_panel=MODEL),
+        Literal["avg", "max", "avgmax", "mean", "cls", "attention"],
+        typer.Option(help="Of the feature map; the last three of texts.", rich_help_panel=MODEL),
     ] = "avg",
     standardize: Annotated[
         bool | None,
@@ -172,6 +173,10 @@ def fit(
             min=0, max=1, help="Share, where there is no test/ folder.", rich_help_panel=PICTURES
         ),
     ] = 0.0,
+    text: TextColumn = "text",
+    label: LabelColumn = "label",
+    split: SplitColumn = None,
+    sequence_length: SequenceLength = 128,
     cache: Annotated[
         bool,
         typer.Option(
@@ -192,7 +197,7 @@ def fit(
         bool, typer.Option("--overwrite", help="Replace what is in the run folder.")
     ] = False,
 ) -> None:
-    """Train a classifier on a folder of pictures.
+    """Train a classifier on a folder of pictures, or on a table of texts.
 
     The run folder gets model.keras, class_names.json, settings.json, history.csv, metrics.json
     and confusion_matrix.png (of the test data, else of the validation data). Killed in between,
@@ -202,6 +207,8 @@ def fit(
 
     Example: `keras-transfer fit flowers -o runs/flowers --strategy gradual_unfreezing --stages 3
     --layer-decay 0.8`
+
+    Example: `keras-transfer fit reviews.csv -o runs/reviews --backbone hf://FOLDER --pooling mean`
     """
     settings = dict(locals())
     del settings["output"], settings["overwrite"]

@@ -1,4 +1,4 @@
-"""`keras-transfer predict`: labels for picture files from an exported version, offline."""
+"""`keras-transfer predict`: labels for pictures or texts from an exported version, offline."""
 
 from __future__ import annotations
 
@@ -22,26 +22,38 @@ def predict(
     version: Annotated[
         pathlib.Path, typer.Argument(help="An exported version, such as models/flowers/1.")
     ],
-    pictures: Annotated[list[pathlib.Path], typer.Argument(help="Picture files, or folders.")],
+    pictures: Annotated[
+        list[pathlib.Path] | None, typer.Argument(help="Picture files, or folders.")
+    ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="A text, for a version of texts; several times.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line instead of a table.")
     ] = False,
 ) -> None:
-    """Predict picture files with an exported version, from their bytes, offline.
+    """Predict picture files or texts with an exported version, offline.
 
     Unreadable pictures are named with the reason, and the exit status is 1.
 
     Example: `keras-transfer predict models/noto/1 picture.png`
+
+    Example: `keras-transfer predict models/reviews/1 --text "What a film!"`
     """
     import_quietly()
-    rows = list(predicted(version, pictures))
+    if bool(pictures) == bool(text):
+        raise ValueError(
+            "Expected either picture files or texts (--text). "
+            f"Received: {'both' if pictures else 'neither'}."
+        )
+    rows = list(predicted(version, pictures) if pictures else predicted_texts(version, text or []))
     if as_json:
         for row in rows:
             print(json.dumps(row))
     else:
-        table = Table("Picture", "Prediction", "Score")
+        table = Table("Picture" if pictures else "Text", "Prediction", "Score")
         for row in rows:
-            table.add_row(escape(row["file"]), *_cells(row))
+            table.add_row(escape(row["file" if pictures else "text"]), *_cells(row))
         Console().print(table)
     if any("error" in row for row in rows):
         raise typer.Exit(1)
@@ -63,12 +75,24 @@ def predicted(version: pathlib.Path, pictures: list[pathlib.Path]) -> Iterator[d
     files = [str(file) for file in _files(pictures)]
     reasons = unreadable_reasons(files)
     model = LocalModel(version)
+    model.check_takes("image_bytes")
     chunks = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
     for chunk in track(chunks, "Predicting"):
         good = [file for file in chunk if file not in reasons]
         answers = iter(model.predict([pathlib.Path(file).read_bytes() for file in good]))
         for file in chunk:
             yield {"file": file, **({"error": reasons[file]} if file in reasons else next(answers))}
+
+
+def predicted_texts(version: pathlib.Path, texts: list[str]) -> Iterator[dict[str, Any]]:
+    """For each text `text` with `label` and `score` (or `values`)."""
+    from keras_transfer.serving.local import LocalModel
+
+    model = LocalModel(version)
+    model.check_takes("text")
+    answers = model.predict([text.encode() for text in texts])
+    for text, answer in zip(texts, answers, strict=True):
+        yield {"text": text, **answer}
 
 
 def _files(pictures: list[pathlib.Path]) -> Iterator[pathlib.Path]:

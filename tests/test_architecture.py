@@ -34,6 +34,8 @@ ALLOWED = {
 }
 # Heavy libraries, and the only module that may import each.
 ONLY_IN = {
+    "keras_hub": {"backbones/keras_hub.py"},
+    "tensorflow_hub": {"backbones/tf_hub_handles.py"},
     "transformers": {"backbones/text_handles.py"},
     "tensorflow_text": {"backbones/word_piece.py"},
     "matplotlib": {"evaluation/plots.py", "training/learning_rate_curve.py"},

@@ -11,13 +11,15 @@ import gzip
 import sys
 
 import numpy as np
-import torch
-import transformers
 
 TEXTS = 200
 
 
 def main(folder: str, reviews: str, output: str) -> None:
+    """Runs the original model."""
+    import torch
+    import transformers
+
     with gzip.open(reviews, "rt", encoding="utf-8", newline="") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
     texts = texts[:: len(texts) // TEXTS][:TEXTS]

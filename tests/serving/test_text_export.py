@@ -22,7 +22,7 @@ def model():
     ids = keras.Input([None], dtype="int32", name="token_ids")
     mask = keras.Input([None], dtype="int32", name="padding_mask")
     embedding = keras.layers.Embedding(5, 2)
-    vectors = embedding(ids)
+    vectors = keras.layers.Multiply()([embedding(ids), keras.layers.Reshape((-1, 1))(mask)])
     embedding.embeddings.assign([[0, 0], [0, 0], [1, 0], [0, 1], [0, 0]])
     backbone = keras.Model({"token_ids": ids, "padding_mask": mask}, vectors)
     model = kx.Classifier(backbone, ["good", "bad"], pooling="mean")

@@ -60,9 +60,10 @@ def split_frozen(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         )
     graph = FlatGraph(model, _divided)
     frozen, rest = _divide(graph)
+    _check_weights(graph, rest)
     cut = _cut(graph, frozen, rest)
     prefix = _prefix(graph, cut, rest)
-    _check(prefix, rest)
+    _check(prefix)
     return prefix, _tail(graph, cut, rest)
 
 
@@ -158,8 +159,10 @@ def _one_or_list(items: list[Any]) -> Any:
     return items[0] if len(items) == 1 else items
 
 
-def _check(prefix: keras.Model, rest: list[Call]) -> None:
-    if not prefix.weights:
+def _check_weights(graph: FlatGraph, rest: list[Call]) -> None:
+    after = set(map(id, rest))
+    before = (call.layer for call in graph.calls if id(call) not in after)
+    if not any(layer.weights for layer in before if isinstance(layer, keras.Layer)):
         raise NothingFrozenError(
             "Expected frozen weights at the beginning of the model: there are none."
         )
@@ -168,6 +171,9 @@ def _check(prefix: keras.Model, rest: list[Call]) -> None:
         raise NothingFrozenError(
             "Expected weights to train behind the frozen part: there are none."
         )
+
+
+def _check(prefix: keras.Model) -> None:
     for tensor in prefix.outputs:
         if getattr(tensor, "_keras_mask", None) is not None:  # no public name
             raise NotExactError(_refusal("a mask goes on to what is trained"))

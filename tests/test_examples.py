@@ -12,7 +12,17 @@ import pytest
 EXAMPLES = sorted((pathlib.Path(__file__).parent.parent / "examples").glob("*.py"))
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+# Half a minute each; these two go through pictures and texts, from data to export.
+QUICK = ("01_feature_extraction", "04_text_classification")
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow)
+        for path in EXAMPLES
+    ],
+)
 def test_example_runs(example, tmp_path):
     done = subprocess.run(
         [sys.executable, str(example), "--smoke"], capture_output=True, text=True, cwd=tmp_path

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_transfer.data.preprocessors import settings_of
+
 
 def set_class_names(model: keras.Model, class_names: Sequence[str]) -> keras.Model:
     """Notes the class names on the model and returns it."""
@@ -60,16 +62,14 @@ def preprocessor_of(model: keras.Model) -> keras.layers.Layer | None:
 
 
 def _check_alike(given: keras.layers.Layer, noted: keras.layers.Layer | None) -> None:
-    configs = [
-        {key: value for key, value in layer.get_config().items() if key != "name"}
-        for layer in (given, given if noted is None else noted)
-    ]
-    other = sorted(key for key, value in configs[0].items() if configs[1].get(key) != value)
-    if other:
-        raise ValueError(
-            "Expected texts that went through the same preprocessor as those before. "
-            f"Received: {type(given).__name__} that differs in {other}."
-        )
+    if noted is None or settings_of(given) == settings_of(noted):
+        return
+    one, other = given.get_config(), noted.get_config()
+    told = sorted(key for key in one if key != "name" and one[key] != other.get(key))
+    raise ValueError(
+        "Expected texts that went through the same preprocessor as those before. Received: "
+        f"{type(given).__name__} that differs in {told or 'what it has learnt'}."
+    )
 
 
 def takes_text(model: keras.Model) -> bool:

@@ -41,15 +41,11 @@ class Endpoint:
 def picture_endpoints(
     model: keras.Model,
     class_names: Sequence[str],
+    size: tuple[int, int],
     resize: Resize,
     files: Sequence[pathlib.Path],
 ) -> dict[str, Endpoint]:
-    """For encoded pictures, and for pixels.
-
-    Raises:
-        ValueError: if the model takes pictures of any size.
-    """
-    size = picture_size(model)
+    """For encoded pictures, and for pixels."""
     predict = outputs_signature(model, class_names)
     pictures = made_up_pictures(size) + [file.read_bytes() for file in files]
     pixels = tf.stack([resize_picture(decode_picture(data), size, resize) for data in pictures])
@@ -94,21 +90,6 @@ def answers(endpoints: dict[str, Endpoint]) -> Samples:
         name: ({str(endpoint.spec.name): endpoint.samples}, outputs)
         for name, endpoint in endpoints.items()
     }
-
-
-def picture_size(model: keras.Model) -> tuple[int, int]:
-    """Height and width of the pictures that a model takes.
-
-    Raises:
-        ValueError: if it takes pictures of any size.
-    """
-    height, width = model.input_shape[1:3]
-    if height is None or width is None:
-        raise ValueError(
-            "Expected a model with a fixed picture size: give load_backbone an `input_shape`. "
-            f"Received: a model that takes {model.input_shape}."
-        )
-    return height, width
 
 
 def _array(value: tf.Tensor) -> np.ndarray:

@@ -14,13 +14,7 @@ from keras_transfer._atomic import staging_folder
 from keras_transfer.data.resizing import Resize, check_resize
 from keras_transfer.models.notes import class_names_of, preprocessor_of, takes_text
 from keras_transfer.models.tasks import REGRESSION, task_of
-from keras_transfer.serving.endpoints import (
-    Endpoint,
-    answers,
-    picture_endpoints,
-    picture_size,
-    text_endpoints,
-)
+from keras_transfer.serving.endpoints import Endpoint, answers, picture_endpoints, text_endpoints
 from keras_transfer.serving.publish import publish_next_version
 from keras_transfer.serving.samples import save_samples
 from keras_transfer.serving.verify import verify
@@ -79,15 +73,15 @@ def export(
     """
     names = [] if task_of(model) is REGRESSION else class_names_of(model, class_names)
     files = [pathlib.Path(file) for file in samples]
+    tracked: list[keras.layers.Layer] = [model]
     if takes_text(model):
-        reader = _preprocessor(model, preprocessor)
-        endpoints = text_endpoints(model, names, reader, files)
+        tracked.append(_preprocessor(model, preprocessor))
+        endpoints = text_endpoints(model, names, tracked[1], files)
     else:
-        reader = None
-        picture_size(model)  # which may refuse it
-        endpoints = picture_endpoints(model, names, _resize(model, resize), files)
+        size = _size(model)
+        endpoints = picture_endpoints(model, names, size, _resize(model, resize), files)
     with staging_folder(pathlib.Path(base_path)) as staging:
-        _write([model, reader] if reader else [model], endpoints, staging)
+        _write(tracked, endpoints, staging)
         with tf.device("CPU:0"):  # where verify compares; a GPU rounds differently
             save_samples(staging, answers(endpoints))
         verify(staging)
@@ -115,6 +109,16 @@ def _resize(model: keras.Model, resize: Resize | None) -> Resize:
     way: Resize = getattr(model, "resize", "stretch") if resize is None else resize
     check_resize(way)
     return way
+
+
+def _size(model: keras.Model) -> tuple[int, int]:
+    height, width = model.input_shape[1:3]
+    if height is None or width is None:
+        raise ValueError(
+            "Expected a model with a fixed picture size: give load_backbone an `input_shape`. "
+            f"Received: a model that takes {model.input_shape}."
+        )
+    return height, width
 
 
 def _write(

@@ -13,9 +13,10 @@ import tensorflow as tf
 
 from keras_transfer._progress import track
 from keras_transfer._version import __version__
-from keras_transfer.caching.filling import Runner, check_padding, fill
+from keras_transfer.caching.filling import fill
 from keras_transfer.caching.layout import Layout, StoredDtype, layout_of
 from keras_transfer.caching.rows import Rows
+from keras_transfer.caching.runner import Runner, check_padding
 from keras_transfer.caching.sources import Source, source_of
 from keras_transfer.caching.store import CacheTooSmallError, Store
 from keras_transfer.caching.views import Views
@@ -138,10 +139,10 @@ def _batches(
 ) -> Iterator[tuple[tf.Tensor, Any]]:
     """What is missing: numbers of rows, and what the frozen part gets."""
     if views is None:
-        yield from source.pictures(missing)
+        yield from source.inputs(missing)
         return
     for view, wanted in enumerate(missing.reshape(-1, views.count).T):
-        for numbers, pictures in source.pictures(wanted):
+        for numbers, pictures in source.inputs(wanted):
             rows = numbers * views.count + view
             yield rows, views.augment(pictures, digests[int(rows[0])])
 

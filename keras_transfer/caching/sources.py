@@ -29,7 +29,7 @@ class Source(Protocol):
 
     digests: list[bytes]
 
-    def pictures(self, wanted: np.ndarray) -> tf.data.Dataset:
+    def inputs(self, wanted: np.ndarray) -> tf.data.Dataset:
         """Batches `(numbers, what the model gets)` of the examples where `wanted` is true."""
 
     def padded_twice(self) -> tuple[Any, Any] | None:
@@ -77,8 +77,8 @@ class _NumberedSource:
         self._examples = examples
         self.digests = list(examples.digests())
 
-    def pictures(self, wanted: np.ndarray) -> tf.data.Dataset:
-        return self._examples.pictures(wanted)
+    def inputs(self, wanted: np.ndarray) -> tf.data.Dataset:
+        return self._examples.inputs(wanted)
 
     def padded_twice(self) -> tuple[Any, Any] | None:
         return self._examples.padded_twice()
@@ -122,7 +122,7 @@ class _PipelineSource:
         )
         self._table = tf.lookup.StaticHashTable(keys, default_value=-1)
 
-    def pictures(self, wanted: np.ndarray) -> tf.data.Dataset:
+    def inputs(self, wanted: np.ndarray) -> tf.data.Dataset:
         chosen = tf.constant(wanted)
 
         def choose(pictures: Any, *_: Any) -> tuple[tf.Tensor, Any]:

@@ -69,7 +69,7 @@ class Examples:
             digest.update(content)
             yield digest.digest()
 
-    def pictures(self, wanted: np.ndarray) -> tf.data.Dataset:
+    def inputs(self, wanted: np.ndarray) -> tf.data.Dataset:
         """Batches `(numbers, what the model gets)` of some examples.
 
         Args:

@@ -62,7 +62,7 @@ def preprocessor_of(model: keras.Model) -> keras.layers.Layer | None:
 
 
 def _check_alike(given: keras.layers.Layer, noted: keras.layers.Layer | None) -> None:
-    if noted is None or settings_of(given) == settings_of(noted):
+    if noted is None or given is noted or settings_of(given) == settings_of(noted):
         return
     one, other = given.get_config(), noted.get_config()
     told = sorted(key for key in one if key != "name" and one[key] != other.get(key))

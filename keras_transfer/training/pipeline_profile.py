@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_transfer.caching.filling import Runner
+from keras_transfer.caching.runner import Runner
 from keras_transfer.data.dataset_copy import independent_copy
 from keras_transfer.data.examples import examples_of
 from keras_transfer.models.exactness import trains_plainly

@@ -14,7 +14,7 @@ from keras_transfer.models.exactness import NotExactError
 def all_pictures(source):
     """By number."""
     found = {}
-    for numbers, pictures in source.pictures(np.ones(len(source.digests), bool)):
+    for numbers, pictures in source.inputs(np.ones(len(source.digests), bool)):
         flat = [np.asarray(part) for part in tf.nest.flatten(pictures)]
         found |= {int(n): [part[i] for part in flat] for i, n in enumerate(numbers)}
     return [found[number] for number in range(len(source.digests))]

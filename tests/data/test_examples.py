@@ -32,7 +32,7 @@ def test_examples_come_in_the_order_of_their_dataset(source, tmp_path, picture_f
         count = len(digests(part))
         by_number = {
             int(number): picture
-            for numbers, pictures in examples.pictures(np.ones(count, bool))
+            for numbers, pictures in examples.inputs(np.ones(count, bool))
             for number, picture in zip(numbers, pictures.numpy(), strict=True)
         }
         assert sorted(by_number) == list(range(count))
@@ -66,7 +66,7 @@ def test_one_shuffle_counts_epochs_for_a_dataset_and_its_examples(tiny_data):
 
 def test_only_the_wanted_pictures_are_loaded(tiny_data):
     wanted = np.arange(len(digests(tiny_data.validation))) % 3 == 1
-    numbers = np.concatenate([n for n, _ in examples_of(tiny_data.validation).pictures(wanted)])
+    numbers = np.concatenate([n for n, _ in examples_of(tiny_data.validation).inputs(wanted)])
     np.testing.assert_array_equal(numbers, np.flatnonzero(wanted))
 
 

@@ -129,7 +129,7 @@ def test_examples_come_in_the_order_of_their_dataset():
         data, same = numbered_texts(part=part), numbered_texts(part=part)
         examples = examples_of(data)
         by_number = {}
-        for numbers, tokens in examples.pictures(np.ones(COUNT, bool)):
+        for numbers, tokens in examples.inputs(np.ones(COUNT, bool)):
             by_number |= dict(zip(numbers.numpy().tolist(), numbers_of(tokens), strict=True))
         assert sorted(by_number) == list(range(COUNT))
         for _ in range(2):
@@ -141,7 +141,7 @@ def test_examples_come_in_the_order_of_their_dataset():
 
 def test_only_the_wanted_texts_are_tokenized():
     wanted = np.arange(COUNT) % 50 == 7
-    found = [numbers for numbers, _ in examples_of(numbered_texts()).pictures(wanted)]
+    found = [numbers for numbers, _ in examples_of(numbered_texts()).inputs(wanted)]
     np.testing.assert_array_equal(np.concatenate(found), np.flatnonzero(wanted))
 
 

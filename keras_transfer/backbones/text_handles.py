@@ -31,7 +31,7 @@ def load_preprocessor(
     *,
     sequence_length: int | None = None,
     vocabulary: int | Collection[str] | None = None,
-) -> TextPreprocessor | Words:
+) -> TextPreprocessor:
     r"""Loads the tokenizer of a checkpoint as a layer that lives in the TensorFlow graph.
 
     It gives the ids that the checkpoint was trained on, in `Dataset.map` as in an exported

@@ -151,7 +151,7 @@ class TextPreprocessor(keras.layers.Layer):
         texts = tf.convert_to_tensor(texts, tf.string)
         if texts.shape.rank != 1:
             raise ValueError(
-                f"Expected a batch of texts, of shape (batch,). Received: shape {texts.shape}."
+                f"Expected a batch of texts, of shape (batch,). Received: shape={texts.shape}."
             )
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
         return self.tokenize(texts)[:, : self._room]

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_transfer.backbones.text_preprocessor import TextPreprocessor
 from keras_transfer.backbones.word_vector_files import VOCABULARY, read_words
 
 # Rows of the table of vectors; words begin at the third.
@@ -21,7 +22,7 @@ _ENDINGS = "'(?:s|re|ve|ll|d|m)"
 
 
 @keras.saving.register_keras_serializable("keras_transfer")
-class Words(keras.layers.Layer):
+class Words(TextPreprocessor):
     """Splits texts into words and looks up their numbers, as `word_vectors://FILE` wants them.
 
     Words are letters and digits of any script, with apostrophes inside them. White space and
@@ -62,16 +63,9 @@ class Words(keras.layers.Layer):
         lowercase: bool = False,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
         _check(vocabulary, sequence_length)
-        self.vocabulary = tuple(vocabulary)
-        self.sequence_length = sequence_length
+        super().__init__(tuple(vocabulary), sequence_length, **kwargs)
         self.lowercase = lowercase
-        # Keras turns neither lists of texts into tensors nor compiles them.
-        self._convert_input_args = False
-        self._allow_non_tensor_positional_args = True
-        self.supports_jit = False
-        self.built = True
         self._splits_endings = {"n't", "'s"} <= set(self.vocabulary)
         endings = rf"(?i:{_ENDINGS})\b|" if self._splits_endings else ""
         self._pattern = rf"(?s)({endings}{_PART}(?:'{_PART})*{_marks(self.vocabulary)})|."
@@ -118,36 +112,12 @@ class Words(keras.layers.Layer):
             texts = tf.strings.regex_replace(texts, rf"(?i)(\pL)(n't|{_ENDINGS}) ", r"\1 \2 ")
         return tf.strings.split(texts)
 
-    def call(self, texts: Any) -> dict[str, tf.Tensor]:
-        """Splits, looks up, cuts and pads texts to the longest of the batch, at least one word.
-
-        Args:
-            texts: strings, `(batch,)`, UTF-8.
-
-        Returns:
-            A dict of int32 tensors `(batch, length)`: "token_ids", and "padding_mask", which is
-            1 where there is a word. A text without words is padding only.
-        """
-        tokens = self.tokenize(texts)[:, : self.sequence_length]
-        ids = tokens.to_tensor(PADDING)
-        length = tf.maximum(1, tf.shape(ids)[1])
-        ids = tf.pad(ids, [[0, 0], [0, length - tf.shape(ids)[1]]], constant_values=PADDING)
-        mask = tf.sequence_mask(tokens.row_lengths(), length, tf.int32)
-        return {"token_ids": ids, "padding_mask": mask}
-
-    def compute_output_spec(self, texts: Any) -> dict[str, keras.KerasTensor]:
-        """The length differs from batch to batch."""
-        shape = (texts.shape[0], None)
-        return {key: keras.KerasTensor(shape, "int32") for key in ("token_ids", "padding_mask")}
-
     def get_config(self) -> dict[str, Any]:
         """The vocabulary is part of it: a saved layer needs no file."""
-        return {
-            **super().get_config(),
-            "vocabulary": list(self.vocabulary),
-            "sequence_length": self.sequence_length,
-            "lowercase": self.lowercase,
-        }
+        config = super().get_config()
+        for name in ("start_tokens", "end_tokens", "pad_token", "segment_ids"):
+            del config[name]  # which words of a text have none of
+        return {**config, "lowercase": self.lowercase}
 
     def _look_up(self, words: tf.Tensor) -> tf.Tensor:
         ids = self._table.lookup(words)

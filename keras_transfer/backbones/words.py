@@ -104,7 +104,7 @@ class Words(TextPreprocessor):
             raise ValueError(f"Expected texts of shape (batch,). Received: shape={texts.shape}.")
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
         if self.lowercase:
-            texts = tf.strings.lower(texts, encoding="utf-8")
+            texts = _lower(texts)
         texts = tf.strings.regex_replace(texts, "\N{RIGHT SINGLE QUOTATION MARK}", "'")
         # Either the group matches, or what is replaced by spaces alone.
         texts = tf.strings.regex_replace(texts, self._pattern, r" \1 ")
@@ -123,8 +123,13 @@ class Words(TextPreprocessor):
         ids = self._table.lookup(words)
         if self.lowercase:
             return ids
-        lower = self._table.lookup(tf.strings.lower(words, encoding="utf-8"))
+        lower = self._table.lookup(_lower(words))
         return tf.where(ids == UNKNOWN, lower, ids)
+
+
+def _lower(texts: tf.Tensor) -> tf.Tensor:
+    # ASCII first: in Turkish locales "I" would become a dotless "i".
+    return tf.strings.lower(tf.strings.lower(texts), encoding="utf-8")
 
 
 def load_words(

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -226,3 +227,14 @@ def test_loaded_words_of_a_vocabulary(tmp_path):
     path.write_text("the 1 2\ncat 3 4\nsat 5 6\n")
     assert load_words(path, vocabulary=2).vocabulary == ("the", "cat")
     assert load_words(path, vocabulary=["sat", "mat", "the"]).vocabulary == ("the", "sat")
+
+
+def test_capital_i_is_lowered_in_turkish_locales():
+    code = (
+        "import keras_transfer as kx; print(int(kx.Words(['i'])(['I'])['token_ids'].numpy()[0, 0]))"
+    )
+    environment = {**os.environ, "LC_ALL": "tr_TR.UTF-8"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.split()[-1] == "2"

@@ -1,0 +1,1 @@
+"""From a labeled source domain to a target without labels."""

@@ -1,0 +1,67 @@
+"""What every method of domain adaptation has."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import keras
+import tensorflow as tf
+
+
+class DomainBatch(NamedTuple):
+    """What a method sees of a batch of one domain; of all replicas, where there are several.
+
+    Attributes:
+        inputs: what the model got: a tensor `[n, ...]`, or a structure of them.
+        features: float32 tensors `[n, width]`, one for each compared layer, the deepest last. What
+            was no vector is pooled over its places.
+        logits: float32 tensor `[n, classes]`.
+        labels: float32 tensor `[n, classes]`, each row a distribution, or zeros where the example
+            has no label; None where the domain has none.
+        weights: float32 tensor `[n]` of at least 0: sample weights, 1 where none were given.
+        classify: gives the logits of such features of the deepest layer; differentiable.
+    """
+
+    inputs: Any
+    features: tuple[tf.Tensor, ...]
+    logits: tf.Tensor
+    labels: tf.Tensor | None
+    weights: tf.Tensor
+    classify: Callable[[tf.Tensor], tf.Tensor]
+
+
+class Method(keras.layers.Layer, abc.ABC):
+    """A term that `kx.DomainAdaptation` adds to the loss of the labels.
+
+    To write a method, write its `term`; `prepare` too if it has weights of its own, such as a
+    discriminator's, which are layers kept as attributes. It works in float32.
+
+    Attributes:
+        needs_target_labels: bool. Whether it is one for targets of which some have labels.
+    """
+
+    needs_target_labels: ClassVar[bool] = False
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(dtype="float32", **kwargs)
+        self.built = True
+
+    def prepare(self, widths: Sequence[int], num_classes: int, inputs: Any) -> None:
+        """Builds what the method has of weights; called once.
+
+        Args:
+            widths: of the features of each compared layer.
+            num_classes: int.
+            inputs: the model's symbolic inputs.
+        """
+
+    @abc.abstractmethod
+    def term(self, source: DomainBatch, target: DomainBatch) -> tf.Tensor:
+        """The loss to be added, a float32 scalar; differentiable in features and logits.
+
+        Args:
+            source: labeled.
+            target: without labels, unless `needs_target_labels`.
+        """

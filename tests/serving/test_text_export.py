@@ -116,14 +116,17 @@ def test_every_label_is_the_one_that_keras_gave(tmp_path):
     report = kx.evaluate(model, data.test, verbose=False)
     assert report.accuracy > 0.78
     version = kx.export(model, tmp_path)
-    texts = [t for batch, _ in kx.review_domains("products").test for t in batch.numpy()]
-    tokens = preprocessor(texts)
-    expected = np.array(data.class_names)[model.predict(tokens, verbose=0).argmax(-1)]
+    tests = (kx.review_domains(domain, batch_size=200).test for domain in ("products", "movies"))
+    batches = [batch.numpy() for test in tests for batch, _ in test]
+    given = [model.predict(preprocessor(batch), verbose=0).argmax(-1) for batch in batches]
+    expected = np.array(data.class_names)[np.concatenate(given)]
     from tensorflow.core.protobuf import saved_model_pb2
 
     proto = saved_model_pb2.SavedModel.FromString((version / "saved_model.pb").read_bytes())
     served = proto.meta_graphs[0].signature_def["serving_default"]
-    request = ({served.inputs["text"].name: as_strings(texts)}, [served.outputs["label"].name])
-    (answers,) = clean_process.run(version, [request], text_libraries())
-    labels = [label.decode() for label in answers[served.outputs["label"].name]]
+    text, label = served.inputs["text"].name, served.outputs["label"].name
+    requests = [({text: as_strings(batch)}, [label]) for batch in batches]
+    answers = clean_process.run(version, requests, text_libraries())
+    labels = [one.decode() for answer in answers for one in answer[label]]
+    assert len(labels) == 375 + 1995
     assert labels == expected.tolist()

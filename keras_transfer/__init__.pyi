@@ -1,6 +1,7 @@
 """The public names of the package, and the modules that define them; the only list of them."""
 
 from ._version import __version__ as __version__
+from .adaptation.domain_adaptation import DomainAdaptation as DomainAdaptation
 from .backbones.byte_pair import BytePair as BytePair
 from .backbones.hub_layer import HubLayer as HubLayer
 from .backbones.info import BackboneInfo as BackboneInfo
@@ -14,6 +15,7 @@ from .caching.feature_cache import FeatureCache as FeatureCache
 from .data.arrays import arrays as arrays
 from .data.augmentation import augmentation as augmentation
 from .data.balanced import balanced as balanced
+from .data.domains import pair_domains as pair_domains
 from .data.emoji_styles import emoji_styles as emoji_styles
 from .data.emoji_styles import emoji_styles_folder as emoji_styles_folder
 from .data.images import image_folder as image_folder

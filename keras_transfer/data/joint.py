@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -43,25 +43,42 @@ def joint_data(datasets: Mapping[str, tf.data.Dataset]) -> tf.data.Dataset:
     """
     if not datasets:
         raise ValueError(f"Expected a dict of at least one dataset. Received: {datasets}.")
-    steps = {task: _steps(task, dataset) for task, dataset in datasets.items()}
+    for task, dataset in datasets.items():
+        _check_elements(task, dataset)
     weighted = any(len(dataset.element_spec) == 3 for dataset in datasets.values())
-    longest = max(steps.values())
 
     def joined(batches: dict[str, tuple[tf.Tensor, ...]]) -> tuple[dict[str, tf.Tensor], ...]:
         parts = {task: _parts(batch, weighted) for task, batch in batches.items()}
         return tuple({task: part[i] for task, part in parts.items()} for i in range(2 + weighted))
 
-    repeated = {
-        task: dataset if steps[task] == longest else dataset.repeat()
-        for task, dataset in datasets.items()
-    }
-    dataset = tf.data.Dataset.zip(repeated).map(joined, num_parallel_calls=tf.data.AUTOTUNE)
-    counted = dataset.apply(tf.data.experimental.assert_cardinality(longest))
-    joint = counted.prefetch(tf.data.AUTOTUNE)
+    joint = zip_longest(datasets, joined)
     resizes = {getattr(dataset, "resize", None) for dataset in datasets.values()}
     if len(resizes) == 1 and None not in resizes:
         [joint.resize] = resizes
     return joint
+
+
+def zip_longest(
+    datasets: Mapping[str, tf.data.Dataset], then: Callable[[Any], Any]
+) -> tf.data.Dataset:
+    """Puts datasets side by side; those that end before the longest start again.
+
+    Args:
+        datasets: finite, of batches of anything.
+        then: what each dict of batches is put through.
+
+    Raises:
+        ValueError: if one is empty or infinite.
+    """
+    steps = {name: count_steps(dataset, name) for name, dataset in datasets.items()}
+    longest = max(steps.values())
+    repeated = {
+        name: dataset if steps[name] == longest else dataset.repeat()
+        for name, dataset in datasets.items()
+    }
+    dataset = tf.data.Dataset.zip(repeated).map(then, num_parallel_calls=tf.data.AUTOTUNE)
+    counted = dataset.apply(tf.data.experimental.assert_cardinality(longest))
+    return counted.prefetch(tf.data.AUTOTUNE)
 
 
 def _parts(batch: tuple[tf.Tensor, ...], weighted: bool) -> tuple[tf.Tensor, ...]:
@@ -70,11 +87,10 @@ def _parts(batch: tuple[tf.Tensor, ...], weighted: bool) -> tuple[tf.Tensor, ...
     return batch
 
 
-def _steps(task: str, dataset: tf.data.Dataset) -> int:
+def _check_elements(task: str, dataset: tf.data.Dataset) -> None:
     spec: Any = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) not in (2, 3):
         raise ValueError(
             "Expected datasets of batches (pictures, labels) or (pictures, labels, "
             f"sample_weights). Received: {spec} for {task!r}."
         )
-    return count_steps(dataset, task)

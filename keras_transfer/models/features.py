@@ -73,7 +73,7 @@ def feature_names(features: keras.Model) -> list[str]:
         ]
     if len(features.outputs) == 1:
         return [features.name]
-    ends = {_end(features, block).name: block.name for block in split_into_blocks(features)}
+    ends = {end_of(features, block).name: block.name for block in split_into_blocks(features)}
     return [ends.get(name, name) for name in features.output_names]
 
 
@@ -90,7 +90,7 @@ def _at_depths(backbone: keras.Model, depths: Depths) -> keras.Model:
         blocks = _spaced(blocks, depths)
     else:
         blocks = _named(blocks, [depths] if isinstance(depths, str) else depths)
-    outputs = [_end(backbone, block).output for block in blocks]
+    outputs = [end_of(backbone, block).output for block in blocks]
     # Of a sequential model `input` may be that of another model that it is in.
     inputs = backbone.inputs[0] if len(backbone.inputs) == 1 else backbone.input
     return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=backbone.name)
@@ -115,7 +115,7 @@ def _spaced(blocks: Sequence[Block], number: int) -> list[Block]:
     return [blocks[place] for place in np.linspace(last, middle, number).round().astype(int)[::-1]]
 
 
-def _end(backbone: keras.Model, block: Block) -> keras.Operation:
+def end_of(backbone: keras.Model, block: Block) -> keras.Operation:
     """The last layer of the block, or of the plain operations that follow it: `y = x + y`."""
     operations = getattr(backbone, "operations", backbone.layers)
     start = operations.index(block.layers[-1])

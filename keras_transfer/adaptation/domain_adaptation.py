@@ -1,0 +1,211 @@
+"""Training on a labeled source and an unlabeled target, by plain `compile` and `fit`."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_transfer.adaptation.batches import domain_batch, is_pair, labeled
+from keras_transfer.adaptation.methods.feature_alignment import Discrepancy, FeatureAlignment
+from keras_transfer.adaptation.methods.method import DomainBatch, Method
+from keras_transfer.adaptation.passes import Normalization, Passes
+from keras_transfer.adaptation.replicas import gathered, num_replicas
+from keras_transfer.adaptation.weight_schedule import (
+    ScheduleName,
+    WeightSchedule,
+    check_weight,
+    weight_schedule,
+)
+from keras_transfer.data.length import count_steps
+from keras_transfer.models.compared_features import compared_features
+
+
+class DomainAdaptation(keras.Model):
+    """Adapts a model to a target domain while it learns from the labels of a source.
+
+    It shares the weights of the model it is given: apply strategies to that one, `compile` and
+    `fit` this on `kx.pair_domains(source, target)`, then use, save and export that one. Called on
+    inputs of one domain it is that model, so validation data, `evaluate` and `predict` are as
+    ever. Minimizes
+
+        loss of the labels + weight * schedule * the method's term,
+
+    logged as `task_loss` (with the model's penalties), `adaptation_loss` (weighted) and their sum,
+    `loss`. Under several replicas the term is that of one device on the batches of all.
+
+    Args:
+        model: keras.Model, functional, its last layer dense, such as `kx.Classifier` makes.
+        method: a `kx` method such as `kx.MaximumMeanDiscrepancy()`, or any function of
+            `(source, target, source_weights, target_weights)`, float32 `[n, d]`, `[m, d]`, `[n]`
+            and `[m]`, that gives a scalar, which is summed over the layers compared.
+        weight: float of at least 0, of the term. Defaults to 1.0.
+        schedule: "ramp" for a factor that grows from 0 to 1 over `fit`, as
+            2 / (1 + exp(-10 progress)) - 1; "constant"; or a function from progress, 0 to 1, to a
+            factor.
+        layers: list of names of layers, or blocks of the backbone, whose outputs are compared,
+            input to output. Defaults to the input of the last layer.
+        normalization: what BatchNorm layers that are trained see. "joint": both domains in one
+            pass, so that training has the statistics that inference has. "per_domain": each domain
+            its own; the model then keeps those of the target, for which it is, and this object
+            those of the source (Chang et al., "Domain-Specific Batch Normalization for Unsupervised
+            Domain Adaptation", CVPR 2019, with one scale and shift). "frozen": they are frozen now.
+            One pass a domain with the statistics of both mixed, as it happens by itself, is what
+            none of these does: it can cost more than adaptation gains.
+
+    Raises:
+        ValueError: if the model has no graph, several outputs or no dense last layer, a layer is
+            not there, or an argument is out of range.
+
+    Example:
+
+    >>> import keras, numpy as np, tensorflow as tf
+    >>> import keras_transfer as kx
+    >>> body = keras.Sequential([keras.Input([3]), keras.layers.Dense(4, activation="relu")])
+    >>> model = kx.Classifier(body, 2)
+    >>> source = tf.data.Dataset.from_tensors((np.eye(3), [0, 1, 1]))
+    >>> target = tf.data.Dataset.from_tensors(1 - np.eye(3))
+    >>> adapted = kx.DomainAdaptation(model, kx.MaximumMeanDiscrepancy(), weight=0.5)
+    >>> adapted.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    >>> history = adapted.fit(kx.pair_domains(source, target), verbose=0)
+    >>> sorted(history.history)
+    ['adaptation_loss', 'loss', 'task_loss']
+    """
+
+    # The attribute that strategies are applied to.
+    trains = "model"
+
+    def __init__(
+        self,
+        model: keras.Model,
+        method: Method | Discrepancy,
+        *,
+        weight: float = 1.0,
+        schedule: ScheduleName | WeightSchedule = "ramp",
+        layers: Sequence[str] | None = None,
+        normalization: Normalization = "joint",
+    ):
+        check_weight(weight)
+        super().__init__(name=f"{model.name}_adaptation")
+        self.model = model
+        self.method = method if isinstance(method, Method) else FeatureAlignment(method)
+        self.weight = weight
+        self.schedule = schedule
+        self.layer_names = layers
+        self.normalization = normalization
+        self._factor = weight_schedule(schedule)
+        features = compared_features(model, layers)
+        # Not an attribute of its own: Keras would save the weights once more as its part.
+        self._get_features = lambda: features
+        with model.distribute_strategy.scope():
+            self._passes = Passes(features, normalization)
+            self.source_statistics = self._passes.source_statistics
+            *widths, classes = (x.shape[-1] for x in features.outputs)
+            self.method.prepare(widths, classes, model.input)
+            # Which updates are those of this call of `fit`.
+            self._first, self._updates = (
+                self.add_weight(name=name, initializer="zeros", dtype="float32", trainable=False)
+                for name in ("first_update", "updates")
+            )
+            self._task_metric = keras.metrics.Mean(name="task_loss")
+            self._term_metric = keras.metrics.Mean(name="adaptation_loss")
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """What the model gives; of a pair of domains, features and outputs of both."""
+        if not is_pair(inputs):
+            return self.model(inputs, training=training)
+        source, target = self._passes.run(inputs["source"], inputs["target"], training)
+        return {"source": source, "target": target}
+
+    def features(self, inputs: Any) -> tuple[tf.Tensor, ...]:
+        """The compared features of inputs of one domain, at inference."""
+        return tuple(self._get_features()(inputs, training=False)[:-1])
+
+    def as_source(self) -> contextlib.AbstractContextManager[None]:
+        """While it lasts, the model has the BatchNorm statistics of the source."""
+        return self._passes.as_source()
+
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """As in Keras; the weight's schedule goes over all of its epochs."""
+        given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
+        given.apply_defaults()
+        if self.optimizer is not None:  # else Keras says that it is not compiled
+            self._plan(given.arguments)
+        return super().fit(*args, **kwargs)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """The compiled loss with the model's penalties; of a pair, with the method's term."""
+        if not is_pair(y_pred):
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        known = labeled(y, y_pred, sample_weight)
+        task = super().compute_loss(x["source"], *known, training)
+        term = self.weight * self._schedule_factor() * self._term(x, y, y_pred, sample_weight)
+        replicas = num_replicas()
+        rows = tf.shape(tf.nest.flatten(x["source"])[0])[0]
+        # Keras divides its losses by the number of replicas, over which it sums.
+        self._task_metric.update_state(task * replicas, sample_weight=rows)
+        self._term_metric.update_state(term, sample_weight=rows)
+        return task + term / replicas
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """The compiled metrics, on what has labels."""
+        if is_pair(y_pred):
+            known = labeled(y, y_pred, sample_weight)
+            return super().compute_metrics(x["source"], *known)
+        own = {self._task_metric.name, self._term_metric.name}
+        logs = super().compute_metrics(x, y, y_pred, sample_weight)
+        return {name: value for name, value in logs.items() if name not in own}
+
+    def get_config(self) -> dict[str, Any]:
+        """Refuses, as what is to be kept is the model."""
+        raise NotImplementedError(
+            "Expected the adapted model to be saved: `.model.save(...)`; callbacks such as "
+            "ModelCheckpoint take `save_weights_only=True`. Received: a kx.DomainAdaptation."
+        )
+
+    def _plan(self, options: dict[str, Any]) -> None:
+        steps = options["steps_per_epoch"]
+        if steps is None:
+            if not isinstance(options["x"], tf.data.Dataset):
+                raise ValueError(
+                    "Expected the dataset that `kx.pair_domains` makes, or `steps_per_epoch`. "
+                    f"Received: {type(options['x'])}."
+                )
+            steps = count_steps(options["x"])
+        every = self.optimizer.gradient_accumulation_steps or 1
+        done = float(keras.ops.convert_to_numpy(self.optimizer.iterations)) * every
+        self._first.assign(done - steps * options["initial_epoch"])
+        self._updates.assign(steps * options["epochs"])
+
+    def _term(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> tf.Tensor:
+        source, target = (
+            gathered(domain_batch(domain, x, y, y_pred, sample_weight))
+            for domain in ("source", "target")
+        )
+        return self.method.term(self._with_classifier(source), self._with_classifier(target))
+
+    def _with_classifier(self, batch: DomainBatch) -> DomainBatch:
+        return batch._replace(classify=self.model.layers[-1])
+
+    def _schedule_factor(self) -> tf.Tensor:
+        if self.optimizer is None:  # compiled to evaluate
+            return self._factor(tf.ones([]))
+        every = self.optimizer.gradient_accumulation_steps or 1
+        done = tf.cast(self.optimizer.iterations, tf.float32) * every
+        updates = tf.maximum(tf.convert_to_tensor(self._updates), 1.0)
+        progress = (done - tf.convert_to_tensor(self._first)) / updates
+        return self._factor(tf.clip_by_value(progress, 0.0, 1.0))

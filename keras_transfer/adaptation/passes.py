@@ -1,0 +1,111 @@
+"""How the batches of two domains go through a model, as its BatchNorm layers see it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, get_args
+
+import keras
+import tensorflow as tf
+
+Normalization = Literal["joint", "per_domain", "frozen"]
+# Each pass gives the outputs of a model for the batch of the source and that of the target.
+Outputs = tuple[list[tf.Tensor], list[tf.Tensor]]
+
+
+class Passes:
+    """Runs a model on both domains.
+
+    Args:
+        model: keras.Model whose outputs are a list.
+        normalization: see `kx.DomainAdaptation`.
+
+    Attributes:
+        source_statistics: what the BatchNorm layers have seen of the source, where they keep that
+            apart; else empty.
+
+    Raises:
+        ValueError: if there is no such normalization.
+    """
+
+    def __init__(self, model: keras.Model, normalization: Normalization):
+        if normalization not in get_args(Normalization):
+            raise ValueError(
+                f"Expected `normalization` to be one of {get_args(Normalization)}. "
+                f"Received: normalization={normalization!r}."
+            )
+        self._model = model
+        self._layers = [
+            layer
+            for layer in model._flatten_layers()  # no public name
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        self._per_domain = normalization == "per_domain"
+        if normalization == "frozen":
+            for layer in self._layers:
+                layer.trainable = False
+        statistics = self._target_statistics() if self._per_domain else []
+        self.source_statistics = [
+            keras.Variable(
+                x, dtype=x.dtype, trainable=False, aggregation="mean", name=f"source_{x.name}"
+            )
+            for x in statistics
+        ]
+
+    def run(self, source: Any, target: Any, training: bool | None) -> Outputs:
+        """What the model gives for a batch of each domain."""
+
+        def outputs(inputs: Any) -> list[tf.Tensor]:
+            return list(self._model(inputs, training=training))
+
+        if self._per_domain:
+            with self.as_source(keep=True):
+                of_source = outputs(source)
+            return of_source, outputs(target)
+        if _stackable(self._model):
+            return _in_one(outputs, source, target)
+        if any(layer.trainable for layer in self._layers):
+            raise ValueError(
+                "Expected inputs of fixed shape, as the model has BatchNorm layers that are not "
+                "frozen: their statistics have to be of both domains at once. Freeze them, or "
+                f"pass normalization='per_domain'. Received: inputs of {self._model.input_shape}."
+            )
+        return outputs(source), outputs(target)
+
+    @contextlib.contextmanager
+    def as_source(self, keep: bool = False) -> Iterator[None]:
+        """While it lasts, BatchNorm layers have the statistics of the source.
+
+        Args:
+            keep: whether what they have at its end is of the source.
+        """
+        statistics = self._target_statistics() if self._per_domain else []
+        of_target = [tf.identity(keras.ops.convert_to_tensor(x)) for x in statistics]
+        _assign(statistics, self.source_statistics)
+        try:
+            yield
+        finally:
+            if keep:
+                _assign(self.source_statistics, statistics)
+            _assign(statistics, of_target)
+
+    def _target_statistics(self) -> list[keras.Variable]:
+        return [x for one in self._layers for x in (one.moving_mean, one.moving_variance)]
+
+
+def _assign(variables: list[keras.Variable], values: list[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(keras.ops.convert_to_tensor(value))
+
+
+def _stackable(model: keras.Model) -> bool:
+    return all(None not in x.shape[1:] for x in model.inputs)
+
+
+def _in_one(run: Callable[[Any], list[tf.Tensor]], source: Any, target: Any) -> Outputs:
+    """In one pass: statistics of the batch are those of both domains, as they are at inference."""
+    both = tf.nest.map_structure(lambda one, other: tf.concat([one, other], 0), source, target)
+    rows = tf.shape(tf.nest.flatten(source)[0])[0]
+    outputs = run(both)
+    return [x[:rows] for x in outputs], [x[rows:] for x in outputs]

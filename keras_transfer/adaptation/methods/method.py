@@ -48,6 +48,10 @@ class Method(keras.layers.Layer, abc.ABC):
         super().__init__(dtype="float32", **kwargs)
         self.built = True
 
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments; always float32, so no dtype."""
+        return {"name": self.name}
+
     def prepare(self, widths: Sequence[int], num_classes: int, inputs: Any) -> None:
         """Builds what the method has of weights; called once.
 

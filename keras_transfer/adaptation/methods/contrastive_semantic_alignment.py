@@ -7,30 +7,8 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from keras_transfer.adaptation.methods.method import DomainBatch, Method
+from keras_transfer.adaptation.methods.squared_distances import squared_distances
 from keras_transfer.adaptation.methods.weighted_mean import weighted_mean
-
-
-def squared_distances(source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Squared distances of all pairs, by one matrix product.
-
-    What is lost by rounding, about a millionth of the vectors' squared lengths, is set to 0.
-
-    Args:
-        source: float tensor `[n, width]`.
-        target: `[m, width]`.
-
-    Returns:
-        `[n, m]`, at least 0.
-    """
-    # Distances stay as they are, while far from the origin they would drown in the products.
-    center = tf.stop_gradient(tf.reduce_mean(source, axis=0))
-    source, target = source - center, target - center
-    lengths = (
-        tf.reduce_sum(source**2, axis=1)[:, tf.newaxis]
-        + tf.reduce_sum(target**2, axis=1)[tf.newaxis, :]
-    )
-    squares = lengths - 2 * tf.matmul(source, target, transpose_b=True)
-    return tf.where(squares > 1e-6 * lengths, squares, 0.0)
 
 
 def contrastive_alignment(

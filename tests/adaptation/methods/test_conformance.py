@@ -18,6 +18,7 @@ METHODS = {
     "minimax entropy": lambda: kx.MinimaxEntropy(temperature=0.5),
     "minimum class confusion": lambda: kx.MinimumClassConfusion(),
     "reconstruction": lambda: kx.Reconstruction(include_source=True),
+    "neighborhood": lambda: kx.StochasticNeighborhoodEmbedding(margin=9.0),
     "self-training": lambda: kx.SelfTraining(threshold=0.6, class_balanced=False),
     "self-training, balanced": lambda: kx.SelfTraining(threshold=0.6, temperature=0.5),
 }

@@ -75,6 +75,17 @@ def test_imports_point_down(module):
         assert other == part or other.startswith("_") or other in ALLOWED[part], name
 
 
+@pytest.mark.parametrize(
+    "module",
+    sorted((ROOT / "adaptation" / "discrepancies").glob("*.py")),
+    ids=lambda m: m.name,
+)
+def test_discrepancies_import_none_of_ours(module):
+    for name, _ in imports(module):
+        own = name.startswith("keras_transfer.adaptation.discrepancies.")
+        assert own or not name.startswith("keras_transfer"), name
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(ROOT)))
 def test_heavy_imports_stand_in_one_module_and_load_on_first_use(module):
     path = module.relative_to(ROOT).as_posix()

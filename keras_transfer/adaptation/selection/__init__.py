@@ -1,0 +1,1 @@
+"""Choosing among adapted models without the target's labels."""

@@ -1,7 +1,49 @@
 """The public names of the package, and the modules that define them; the only list of them."""
 
 from ._version import __version__ as __version__
+from .adaptation.batch_norm_statistics import adapt_batch_norm as adapt_batch_norm
+from .adaptation.discrepancies.blockwise import blockwise_mmd as blockwise_mmd
+from .adaptation.discrepancies.coral import DeepCoral as DeepCoral
+from .adaptation.discrepancies.maximum_mean_discrepancy import (
+    MaximumMeanDiscrepancy as MaximumMeanDiscrepancy,
+)
+from .adaptation.discrepancies.random_fourier_mmd import RandomFourierMMD as RandomFourierMMD
 from .adaptation.domain_adaptation import DomainAdaptation as DomainAdaptation
+from .adaptation.label_shift import label_shift_weights as label_shift_weights
+from .adaptation.methods.batch_nuclear_norm import BatchNuclearNorm as BatchNuclearNorm
+from .adaptation.methods.conditional_adversarial import (
+    ConditionalAdversarial as ConditionalAdversarial,
+)
+from .adaptation.methods.contrastive_semantic_alignment import (
+    ContrastiveSemanticAlignment as ContrastiveSemanticAlignment,
+)
+from .adaptation.methods.domain_adversarial import DomainAdversarial as DomainAdversarial
+from .adaptation.methods.information_maximization import (
+    InformationMaximization as InformationMaximization,
+)
+from .adaptation.methods.joint_mmd import JointMMD as JointMMD
+from .adaptation.methods.local_mmd import LocalMMD as LocalMMD
+from .adaptation.methods.minimax_entropy import MinimaxEntropy as MinimaxEntropy
+from .adaptation.methods.minimum_class_confusion import (
+    MinimumClassConfusion as MinimumClassConfusion,
+)
+from .adaptation.methods.reconstruction import Reconstruction as Reconstruction
+from .adaptation.methods.self_training import SelfTraining as SelfTraining
+from .adaptation.methods.stochastic_neighborhood_embedding import (
+    StochasticNeighborhoodEmbedding as StochasticNeighborhoodEmbedding,
+)
+from .adaptation.selection.clusters import class_ami_score as class_ami_score
+from .adaptation.selection.collapse_guard import CollapseGuard as CollapseGuard
+from .adaptation.selection.confidence import bnm_score as bnm_score
+from .adaptation.selection.confidence import entropy_score as entropy_score
+from .adaptation.selection.confidence import (
+    information_maximization_score as information_maximization_score,
+)
+from .adaptation.selection.mixing_consistency import mixval_score as mixval_score
+from .adaptation.selection.neighbors import snd_score as snd_score
+from .adaptation.selection.rank_average import rank_average as rank_average
+from .adaptation.selection.target_score import TargetScore as TargetScore
+from .adaptation.selection.weighted_risk import dev_score as dev_score
 from .backbones.byte_pair import BytePair as BytePair
 from .backbones.hub_layer import HubLayer as HubLayer
 from .backbones.info import BackboneInfo as BackboneInfo

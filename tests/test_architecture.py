@@ -14,7 +14,6 @@ ALLOWED = {
     "backbones": set(),
     "data": set(),
     "models": {"backbones", "data"},
-    "adaptation": {"models", "backbones", "data"},
     "strategies": {"models", "backbones", "data"},
     "adaptation": {"models", "backbones", "data"},
     "caching": {"models", "backbones", "data"},

@@ -26,17 +26,15 @@ def labeled(
 
     Integer labels below 0 are none, as of a target with few.
     """
-    parts = []
-    for domain, labels in y.items():
-        known = _known(labels, y_pred[domain][-1])
-        weights = None if sample_weight is None else sample_weight[domain]
-        part = (labels, y_pred[domain][-1], weights)
-        if domain == "target" and known is not None:
-            part = tuple(None if x is None else tf.boolean_mask(x, known) for x in part)
-        parts.append(part)
-    labels, outputs, weights = (
-        None if column[0] is None else tf.concat(column, 0) for column in zip(*parts, strict=True)
-    )
+    labels, outputs = y["source"], y_pred["source"][-1]
+    weights = None if sample_weight is None else sample_weight["source"]
+    if "target" not in y:
+        return labels, outputs, weights
+    known = _known(y["target"], y_pred["target"][-1])
+    labels = tf.concat([labels, tf.boolean_mask(y["target"], known)], 0)
+    outputs = tf.concat([outputs, tf.boolean_mask(y_pred["target"][-1], known)], 0)
+    if sample_weight is not None:
+        weights = tf.concat([weights, tf.boolean_mask(sample_weight["target"], known)], 0)
     return labels, outputs, weights
 
 
@@ -46,14 +44,15 @@ def domain_batch(
     y: dict[str, tf.Tensor],
     y_pred: dict[str, list[tf.Tensor]],
     sample_weight: dict[str, tf.Tensor] | None,
+    **known: Any,
 ) -> DomainBatch:
-    """What a method sees of a domain, on this replica; `classify` is left out."""
+    """What a method sees of a domain, on this replica, with what else is `known`."""
     *features, outputs = (tf.cast(part, tf.float32) for part in y_pred[domain])
     weights = tf.ones(tf.shape(outputs)[:1])
     if sample_weight is not None:
         weights = tf.cast(tf.reshape(sample_weight[domain], [-1]), tf.float32)
     labels = _distributions(y[domain], outputs) if domain in y else None
-    return DomainBatch(x[domain], tuple(features), outputs, labels, weights, classify=None)
+    return DomainBatch(x[domain], tuple(features), outputs, labels, weights, **known)
 
 
 def _sparse(labels: tf.Tensor, outputs: tf.Tensor) -> bool:
@@ -62,8 +61,11 @@ def _sparse(labels: tf.Tensor, outputs: tf.Tensor) -> bool:
     return width == 1 and (outputs.shape[-1] > 1 or keras.backend.is_int_dtype(labels.dtype))
 
 
-def _known(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor | None:
-    return tf.reshape(labels, [-1]) >= 0 if _sparse(labels, outputs) else None
+def _known(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Which examples have a label."""
+    if _sparse(labels, outputs):
+        return tf.reshape(labels, [-1]) >= 0
+    return tf.ones(tf.shape(labels)[:1], tf.bool)
 
 
 def _distributions(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_transfer.adaptation.batches import domain_batch, is_pair, labeled
 from keras_transfer.adaptation.methods.feature_alignment import Discrepancy, FeatureAlignment
-from keras_transfer.adaptation.methods.method import DomainBatch, Method
+from keras_transfer.adaptation.methods.method import Method
 from keras_transfer.adaptation.passes import Normalization, Passes
 from keras_transfer.adaptation.replicas import gathered, num_replicas
 from keras_transfer.adaptation.weight_schedule import (
@@ -100,7 +100,7 @@ class DomainAdaptation(keras.Model):
         self._factor = weight_schedule(schedule)
         features = compared_features(model, layers)
         # Not an attribute of its own: Keras would save the weights once more as its part.
-        self._get_features = lambda: features
+        self._get_feature_model = lambda: features
         with model.distribute_strategy.scope():
             self._passes = Passes(features, normalization)
             self.source_statistics = self._passes.source_statistics
@@ -122,9 +122,10 @@ class DomainAdaptation(keras.Model):
         source, target = self._passes.run(inputs["source"], inputs["target"], training)
         return {"source": source, "target": target}
 
-    def features(self, inputs: Any) -> tuple[tf.Tensor, ...]:
-        """The compared features of inputs of one domain, at inference."""
-        return tuple(self._get_features()(inputs, training=False)[:-1])
+    @property
+    def feature_model(self) -> keras.Model:
+        """The model, with the features `(batch, width)` that are compared before its output."""
+        return self._get_feature_model()
 
     def as_source(self) -> contextlib.AbstractContextManager[None]:
         """While it lasts, the model has the BatchNorm statistics of the source."""
@@ -151,7 +152,11 @@ class DomainAdaptation(keras.Model):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         known = labeled(y, y_pred, sample_weight)
         task = super().compute_loss(x["source"], *known, training)
-        term = self.weight * self._schedule_factor() * self._term(x, y, y_pred, sample_weight)
+        term = (
+            self.weight
+            * self._schedule_factor()
+            * self._term(x, y, y_pred, sample_weight, training)
+        )
         replicas = num_replicas()
         rows = tf.shape(tf.nest.flatten(x["source"])[0])[0]
         # Keras divides its losses by the number of replicas, over which it sums.
@@ -191,15 +196,13 @@ class DomainAdaptation(keras.Model):
         self._first.assign(done - steps * options["initial_epoch"])
         self._updates.assign(steps * options["epochs"])
 
-    def _term(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> tf.Tensor:
+    def _term(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> tf.Tensor:
         source, target = (
             gathered(domain_batch(domain, x, y, y_pred, sample_weight))
             for domain in ("source", "target")
         )
-        return self.method.term(self._with_classifier(source), self._with_classifier(target))
-
-    def _with_classifier(self, batch: DomainBatch) -> DomainBatch:
-        return batch._replace(classify=self.model.layers[-1])
+        known = {"classify": self.model.layers[-1], "training": training}
+        return self.method.term(source._replace(**known), target._replace(**known))
 
     def _schedule_factor(self) -> tf.Tensor:
         if self.optimizer is None:  # compiled to evaluate

@@ -20,9 +20,11 @@ def gathered(batch: Any) -> Any:
     Keras does, that of one device times their number: divide the loss by `num_replicas()`.
 
     Args:
-        batch: structure of tensors `[n, ...]`; None passes through.
+        batch: structure of tensors `[n, ...]`; anything else in it passes through.
     """
     if num_replicas() == 1:
         return batch
     context = tf.distribute.get_replica_context()
-    return tf.nest.map_structure(lambda x: None if x is None else context.all_gather(x, 0), batch)
+    return tf.nest.map_structure(
+        lambda x: context.all_gather(x, 0) if tf.is_tensor(x) else x, batch
+    )

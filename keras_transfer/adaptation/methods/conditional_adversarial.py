@@ -110,7 +110,7 @@ class ConditionalAdversarial(Method):
             products = random_multilinear_map(features, probabilities, *matrices)
         else:
             products = multilinear_map(features, probabilities)
-        return self.discriminator(products, training=True)
+        return self.discriminator(products, training=batch.training)
 
     def _weights(self, batch: DomainBatch) -> tf.Tensor:
         if not self.entropy_conditioning:

@@ -60,7 +60,7 @@ class DomainAdversarial(Method):
     def term(self, source: DomainBatch, target: DomainBatch) -> tf.Tensor:
         """The discriminator's cross-entropy, of reversed gradient for the features."""
         source_logits, target_logits = (
-            self.discriminator(gradient_reversal(batch.features[-1]), training=True)
+            self.discriminator(gradient_reversal(batch.features[-1]), training=batch.training)
             for batch in (source, target)
         )
         return domain_cross_entropy(source_logits, target_logits, source.weights, target.weights)

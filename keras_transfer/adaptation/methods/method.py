@@ -22,6 +22,7 @@ class DomainBatch(NamedTuple):
             has no label; None where the domain has none.
         weights: float32 tensor `[n]` of at least 0: sample weights, 1 where none were given.
         classify: gives the logits of such features of the deepest layer; differentiable.
+        training: bool. Whether the batch is trained on.
     """
 
     inputs: Any
@@ -30,6 +31,7 @@ class DomainBatch(NamedTuple):
     labels: tf.Tensor | None
     weights: tf.Tensor
     classify: Callable[[tf.Tensor], tf.Tensor]
+    training: bool = True
 
 
 class Method(keras.layers.Layer, abc.ABC):

@@ -98,7 +98,7 @@ class Reconstruction(Method):
     def _error(self, batch: DomainBatch) -> tf.Tensor:
         [inputs] = keras.tree.flatten(batch.inputs)
         scale = self.scale or (255.0 if inputs.shape.rank == 4 else 1.0)
-        outputs = self._decode(batch.features[-1], training=True)
+        outputs = self._decode(batch.features[-1], training=batch.training)
         inputs = tf.cast(inputs, tf.float32) / scale
         return reconstruction_error(inputs, tf.cast(outputs, tf.float32), batch.weights)
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_transfer.models.deepest_features import deepest_features
+from keras_transfer.models.compared_features import compared_features
 from keras_transfer.models.tasks import REGRESSION, SEVERAL_CLASSES
 
 
@@ -111,33 +111,29 @@ class HeldOut:
 
 def tells_features(model: keras.Model) -> bool:
     """Whether features of the model are known: it is adapted, or ends in a dense layer."""
-    if hasattr(model, "as_source"):
-        return True
     try:
-        deepest_features(model)
+        _with_features(model)
     except ValueError:
         return False
     return True
+
+
+def _with_features(model: keras.Model) -> keras.Model:
+    """That of a `kx.DomainAdaptation`, or of a model that ends in a dense layer."""
+    return getattr(model, "feature_model", None) or compared_features(model)
 
 
 def _forward(model: keras.Model, features: bool) -> Callable[..., Any]:
     _check_classifier(model)
     if not features:
         return lambda inputs: (_logits(model(inputs, training=False), model), None)
-    if hasattr(model, "as_source"):
+    both = _with_features(model)
 
-        def adapted(inputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
-            logits = _logits(model(inputs, training=False), model)
-            return logits, _pooled(model.features(inputs)[-1])
+    def run(inputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        *_, given, logits = both(inputs, training=False)
+        return _logits(logits, model), tf.cast(given, tf.float32)
 
-        return adapted
-    both = deepest_features(model)
-
-    def plain(inputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        given, logits = both(inputs, training=False)
-        return _logits(logits, model), _pooled(given)
-
-    return plain
+    return run
 
 
 def _check_classifier(model: keras.Model) -> None:
@@ -165,12 +161,6 @@ def _logits(logits: Any, model: keras.Model) -> tf.Tensor:
             f"Received: model {model.name!r} that gives {shape or type(logits)}."
         )
     return tf.cast(logits, tf.float32)
-
-
-def _pooled(features: tf.Tensor) -> tf.Tensor:
-    features = tf.cast(features, tf.float32)
-    places = list(range(1, features.shape.rank - 1))
-    return tf.reduce_mean(features, places) if places else features
 
 
 def _any_length(spec: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_transfer.adaptation.batches import domain_batch, is_pair, labeled
+from keras_transfer.adaptation.batches import DOMAINS, domain_batch, is_pair, labeled
 from keras_transfer.adaptation.methods.feature_alignment import Discrepancy, FeatureAlignment
 from keras_transfer.adaptation.methods.method import Method
 from keras_transfer.adaptation.passes import Normalization, Passes
@@ -152,11 +152,12 @@ class DomainAdaptation(keras.Model):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         known = labeled(y, y_pred, sample_weight)
         task = super().compute_loss(x["source"], *known, training)
-        term = (
-            self.weight
-            * self._schedule_factor()
-            * self._term(x, y, y_pred, sample_weight, training)
+        given = {"classify": self.model.layers[-1], "training": training}
+        source, target = (
+            gathered(domain_batch(domain, x, y, y_pred, sample_weight, **given))
+            for domain in DOMAINS
         )
+        term = self.weight * self._schedule_factor() * self.method.term(source, target)
         replicas = num_replicas()
         rows = tf.shape(tf.nest.flatten(x["source"])[0])[0]
         # Keras divides its losses by the number of replicas, over which it sums.
@@ -195,14 +196,6 @@ class DomainAdaptation(keras.Model):
         done = float(keras.ops.convert_to_numpy(self.optimizer.iterations)) * every
         self._first.assign(done - steps * options["initial_epoch"])
         self._updates.assign(steps * options["epochs"])
-
-    def _term(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> tf.Tensor:
-        source, target = (
-            gathered(domain_batch(domain, x, y, y_pred, sample_weight))
-            for domain in ("source", "target")
-        )
-        known = {"classify": self.model.layers[-1], "training": training}
-        return self.method.term(source._replace(**known), target._replace(**known))
 
     def _schedule_factor(self) -> tf.Tensor:
         if self.optimizer is None:  # compiled to evaluate

@@ -25,6 +25,8 @@ def gathered(batch: Any) -> Any:
     if num_replicas() == 1:
         return batch
     context = tf.distribute.get_replica_context()
-    return tf.nest.map_structure(
-        lambda x: context.all_gather(x, 0) if tf.is_tensor(x) else x, batch
-    )
+
+    def of_all(part: Any) -> Any:
+        return context.all_gather(part, 0) if tf.is_tensor(part) else part
+
+    return tf.nest.map_structure(of_all, batch)

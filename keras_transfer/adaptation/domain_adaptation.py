@@ -43,7 +43,8 @@ class DomainAdaptation(keras.Model):
         method: a `kx` method such as `kx.MaximumMeanDiscrepancy()`, or any function of
             `(source, target, source_weights, target_weights)`, float32 `[n, d]`, `[m, d]`, `[n]`
             and `[m]`, that gives a scalar, which is summed over the layers compared.
-        weight: float of at least 0, of the term. Defaults to 1.0.
+        weight: float of at least 0, of the term. Defaults to the method's `default_weight`, or to
+            1.0 for one that has none.
         schedule: "ramp" for a factor that grows from 0 to 1 over `fit`, as
             2 / (1 + exp(-10 progress)) - 1; "constant"; or a function from progress, 0 to 1, to a
             factor.
@@ -84,11 +85,12 @@ class DomainAdaptation(keras.Model):
         model: keras.Model,
         method: Method | Discrepancy,
         *,
-        weight: float = 1.0,
+        weight: float | None = None,
         schedule: ScheduleName | WeightSchedule = "ramp",
         layers: Sequence[str] | None = None,
         normalization: Normalization = "joint",
     ):
+        weight = getattr(method, "default_weight", 1.0) if weight is None else weight
         check_weight(weight)
         super().__init__(name=f"{model.name}_adaptation")
         self.model = model

@@ -42,9 +42,11 @@ class Method(keras.layers.Layer, abc.ABC):
 
     Attributes:
         needs_target_labels: bool. Whether it is one for targets of which some have labels.
+        default_weight: float. What it weighs in the loss where nothing else is said.
     """
 
     needs_target_labels: ClassVar[bool] = False
+    default_weight: ClassVar[float] = 1.0
 
     def __init__(self, **kwargs: Any):
         super().__init__(dtype="float32", **kwargs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -51,6 +51,8 @@ class DeepCoral(keras.layers.Layer):
     >>> float(kx.DeepCoral()(narrow, wide))  # variances of 2 and 18
     64.0
     """
+
+    default_weight: ClassVar[float] = 30.0
 
     def __init__(self, *, name: str | None = None):
         super().__init__(name=name, dtype="float32", autocast=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -88,6 +88,8 @@ class MaximumMeanDiscrepancy(keras.layers.Layer):
     >>> bool(abs(mmd(source, same)) < 0.01), bool(mmd(source, other) > 0.1)
     (True, True)
     """
+
+    default_weight: ClassVar[float] = 10.0
 
     def __init__(
         self,

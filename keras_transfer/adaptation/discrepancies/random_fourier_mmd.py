@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -71,6 +71,8 @@ class RandomFourierMMD(keras.layers.Layer):
     >>> bool(abs(layer(source, target) - exact) < layer.error_bound(exact))
     True
     """
+
+    default_weight: ClassVar[float] = 10.0
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import tensorflow as tf
 
@@ -49,6 +50,8 @@ class BatchNuclearNorm(Method):
     >>> kx.BatchNuclearNorm().get_config()
     {'name': 'batch_nuclear_norm'}
     """
+
+    default_weight: ClassVar[float] = 0.3
 
     def __init__(self, *, name: str = "batch_nuclear_norm"):
         super().__init__(name=name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -57,6 +57,8 @@ class InformationMaximization(Method):
     >>> kx.InformationMaximization(diversity=0.5).diversity
     0.5
     """
+
+    default_weight: ClassVar[float] = 0.1
 
     def __init__(self, diversity: float = 1.0, *, name: str = "information_maximization"):
         if not diversity >= 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -49,6 +49,8 @@ class JointMMD(Method):
     >>> kx.JointMMD.from_config(method.get_config()).kernels
     3
     """
+
+    default_weight: ClassVar[float] = 10.0
 
     def __init__(
         self,

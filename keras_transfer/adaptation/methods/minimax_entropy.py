@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -37,6 +37,8 @@ class MinimaxEntropy(Method):
     >>> kx.MinimaxEntropy(temperature=0.5).temperature
     0.5
     """
+
+    default_weight: ClassVar[float] = 0.1
 
     def __init__(self, temperature: float = 1.0, *, name: str = "minimax_entropy"):
         if not temperature > 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -63,6 +63,8 @@ class MinimumClassConfusion(Method):
     >>> kx.MinimumClassConfusion().temperature
     2.5
     """
+
+    default_weight: ClassVar[float] = 0.1
 
     def __init__(self, temperature: float = 2.5, *, name: str = "minimum_class_confusion"):
         if not temperature > 0:

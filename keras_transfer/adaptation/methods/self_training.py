@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -87,6 +87,8 @@ class SelfTraining(Method):
     >>> kx.SelfTraining(threshold=0.8, class_balanced=False).threshold
     0.8
     """
+
+    default_weight: ClassVar[float] = 0.3
 
     def __init__(
         self,

@@ -7,8 +7,8 @@ everything is trained on their features by one pipeline, with the default settin
 Source-only is the same model without adaptation, the oracle one trained on the target's labels.
 The epoch is chosen by `kx.TargetScore` on a fifth of the target's train half, without its labels,
 and the regret of that is told: how much better the best epoch is on the test half. "chosen" is the
-run of each pair and seed that `kx.ensemble_scores` takes of all, or `kx.rank_average` by three of its
-scores (information maximization, DEV, source accuracy); its regret is that against the best run.
+run of a pair and seed that `kx.ensemble_scores` takes of all, or `kx.rank_average` by three scores
+of each (information maximization, DEV, source accuracy); its regret is that against the best run.
 Settings were chosen with `--validation`, which evaluates on that fifth instead of the test half.
 Prints a table of mean and standard error over seeds; the last line is JSON.
 """

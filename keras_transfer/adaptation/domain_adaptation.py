@@ -18,6 +18,7 @@ from keras_transfer.adaptation.replicas import gathered, num_replicas
 from keras_transfer.adaptation.weight_schedule import (
     ScheduleName,
     WeightSchedule,
+    batches_seen,
     check_weight,
     weight_schedule,
 )
@@ -139,7 +140,9 @@ class DomainAdaptation(keras.Model):
         given.apply_defaults()
         if self.optimizer is not None:  # else Keras says that it is not compiled
             self._plan(given.arguments)
-        return super().fit(*args, **kwargs)
+        if isinstance(given.arguments["x"], tf.data.Dataset):
+            given.arguments["shuffle"] = False  # Keras warns that it does not shuffle a dataset
+        return super().fit(*given.args[1:], **given.kwargs)
 
     def compute_loss(
         self,
@@ -194,16 +197,15 @@ class DomainAdaptation(keras.Model):
                     f"Received: {type(options['x'])}."
                 )
             steps = count_steps(options["x"])
-        every = self.optimizer.gradient_accumulation_steps or 1
-        done = float(keras.ops.convert_to_numpy(self.optimizer.iterations)) * every
-        self._first.assign(done - steps * options["initial_epoch"])
+        done = batches_seen(self.optimizer)
+        self._first.assign(done - float(steps * options["initial_epoch"]))
         self._updates.assign(steps * options["epochs"])
 
     def _schedule_factor(self) -> tf.Tensor:
         if self.optimizer is None:  # compiled to evaluate
             return self._factor(tf.ones([]))
-        every = self.optimizer.gradient_accumulation_steps or 1
-        done = tf.cast(self.optimizer.iterations, tf.float32) * every
-        updates = tf.maximum(tf.convert_to_tensor(self._updates), 1.0)
-        progress = (done - tf.convert_to_tensor(self._first)) / updates
+        updates = tf.convert_to_tensor(self._updates)
+        done = batches_seen(self.optimizer) - tf.convert_to_tensor(self._first)
+        # Without `fit`, as when a model is evaluated, in full.
+        progress = tf.where(updates > 0, done / tf.maximum(updates, 1.0), 1.0)
         return self._factor(tf.clip_by_value(progress, 0.0, 1.0))

@@ -27,6 +27,9 @@ def gathered(batch: Any) -> Any:
     context = tf.distribute.get_replica_context()
 
     def of_all(part: Any) -> Any:
-        return context.all_gather(part, 0) if tf.is_tensor(part) else part
+        if not tf.is_tensor(part):
+            return part
+        # Which forgets the shape, of which methods take widths.
+        return tf.ensure_shape(context.all_gather(part, 0), [None, *part.shape[1:]])
 
     return tf.nest.map_structure(of_all, batch)

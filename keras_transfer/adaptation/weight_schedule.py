@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import tensorflow as tf
 
@@ -36,6 +36,16 @@ def ramp(progress: tf.Tensor) -> tf.Tensor:
     Reference: Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016.
     """
     return 2.0 / (1.0 + tf.exp(-10.0 * progress)) - 1.0
+
+
+def batches_seen(optimizer: Any) -> tf.Tensor:
+    """How many batches an optimizer has had up to its last update, a float32 scalar."""
+    innermost = optimizer
+    while hasattr(innermost, "inner_optimizer"):
+        innermost = innermost.inner_optimizer
+    # Keras counts updates, of which one may take the gradients of several batches.
+    accumulated = innermost.gradient_accumulation_steps or 1
+    return tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.float32) * accumulated
 
 
 def check_weight(weight: float) -> None:

@@ -1,0 +1,106 @@
+"""Two replicas are one device on the batches of both; every method of the conformance suite."""
+
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_transfer.adaptation.replicas import gathered, num_replicas
+
+ROWS = pathlib.Path(__file__).parent / "methods" / "test_conformance.py"
+
+# Every method from the same weights, first on one device and then on two.
+SETUP = """
+import importlib.util, json, keras, numpy as np, sys, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras_transfer as kx
+one, two = tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
+assert two.num_replicas_in_sync == 2
+# Of the last batches replicas have 3 and 2 rows, 2 and 1. Of the first they must have as many for
+# Keras, which adds them up to build a model.
+random = np.random.default_rng(0)
+x, y = random.normal(size=(13, 5)).astype("float32"), random.integers(0, 3, 13)
+z = random.normal(0.7, 1.3, size=(9, 5)).astype("float32")
+w, v = (random.uniform(0.2, 2, n).astype("float32") for n in (13, 9))
+y[10:], known = [0, 1, 1], np.array([0, -1, 1, 2, 0, 1, 0, -1, 1])
+def make():
+    keras.utils.set_random_seed(1)
+    body = keras.Sequential([keras.Input([5]), keras.layers.Dense(6, activation="tanh")])
+    model = kx.Classifier(body, 3)
+    model.layers[-1].kernel.assign(np.random.default_rng(1).normal(size=(6, 3)))
+    return model
+def data(labels):
+    source = tf.data.Dataset.from_tensor_slices((x, y, w)).batch(8)
+    target = tf.data.Dataset.from_tensor_slices((z, known, v)).batch(6)
+    return kx.pair_domains(source, target, target_labels="train" if labels else "ignore")
+def train(strategy, method, **options):
+    with strategy.scope():
+        adapted = kx.DomainAdaptation(make(), method(), schedule="constant", **options)
+        # Of a mean, Keras takes that over replicas, which is another where they have other rows.
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+        adapted.compile(keras.optimizers.SGD(0.02), loss, jit_compile=False)
+    labels = adapted.method.needs_target_labels
+    return adapted, adapted.fit(data(labels), epochs=2, verbose=0).history
+"""
+
+EVERY_METHOD = """
+spec = importlib.util.spec_from_file_location("rows", sys.argv[1])
+rows = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(rows)
+methods = rows.METHODS | {
+    "moving": lambda: kx.MaximumMeanDiscrepancy(momentum=0.5),
+    "linear": lambda: kx.MaximumMeanDiscrepancy(estimator="linear"),
+}
+found = {}
+for name, method in methods.items():
+    (alone, logs), (together, others) = (train(strategy, method, weight=2.0) for strategy in (one, two))
+    weights = [np.abs(a.numpy() - b.numpy()).max() for a, b in zip(alone.weights, together.weights)]
+    start = [np.abs(a.numpy() - b).max() for a, b in zip(alone.model.weights, make().get_weights())]
+    found[name] = {
+        "weights": float(max(weights)),
+        "moved": float(min(start)),
+        "terms": [logs["adaptation_loss"], others["adaptation_loss"]],
+    }
+print(json.dumps(found))
+"""
+
+
+def run(code, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", SETUP + code, *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def found():
+    return run(EVERY_METHOD, str(ROWS))
+
+
+def names():
+    spec = importlib.util.spec_from_file_location("rows", ROWS)
+    rows = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rows)
+    return [*rows.METHODS, "moving", "linear"]
+
+
+@pytest.mark.parametrize("name", names())
+def test_two_replicas_train_as_one_device_does(name, found):
+    figures = found[name]
+    assert figures["weights"] < 1e-6
+    assert figures["moved"] > 1e-3
+    np.testing.assert_allclose(*figures["terms"], rtol=1e-5, atol=1e-6)
+    assert np.abs(figures["terms"]).min() > 1e-6
+
+
+def test_outside_of_a_strategy_batches_stay_as_they_are():
+    batch = {"features": tf.ones([2, 3]), "training": True}
+    assert num_replicas() == 1
+    assert gathered(batch) is batch

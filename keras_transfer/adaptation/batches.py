@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_transfer.adaptation.methods.method import DomainBatch
+from keras_transfer.adaptation.methods.method import DomainBatch, Method
 
 DOMAINS = ("source", "target")
 
@@ -15,6 +15,20 @@ DOMAINS = ("source", "target")
 def is_pair(structure: Any) -> bool:
     """Whether it is of two domains."""
     return isinstance(structure, dict) and set(structure) == set(DOMAINS)
+
+
+def check_target_labels(method: Method, y: dict[str, tf.Tensor]) -> None:
+    """Refuses a target without labels for a method that is for one with some.
+
+    Raises:
+        ValueError: if it is so.
+    """
+    if method.needs_target_labels and "target" not in y:
+        raise ValueError(
+            "Expected a target of which some examples have labels: "
+            "kx.pair_domains(source, target, target_labels='train'). "
+            f"Received: no labels of the target for {type(method).__name__}."
+        )
 
 
 def labeled(

@@ -10,7 +10,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_transfer.adaptation.batches import DOMAINS, domain_batch, is_pair, labeled
+from keras_transfer.adaptation.batches import (
+    DOMAINS,
+    check_target_labels,
+    domain_batch,
+    is_pair,
+    labeled,
+)
 from keras_transfer.adaptation.methods.feature_alignment import Discrepancy, FeatureAlignment
 from keras_transfer.adaptation.methods.method import Method
 from keras_transfer.adaptation.passes import Normalization, Passes
@@ -93,18 +99,18 @@ class DomainAdaptation(keras.Model):
     ):
         weight = getattr(method, "default_weight", 1.0) if weight is None else weight
         check_weight(weight)
-        super().__init__(name=f"{model.name}_adaptation")
-        self.model = model
-        self.method = method if isinstance(method, Method) else FeatureAlignment(method)
-        self.weight = weight
-        self.schedule = schedule
-        self.layer_names = layers
-        self.normalization = normalization
-        self._factor = weight_schedule(schedule)
         features = compared_features(model, layers)
-        # Not an attribute of its own: Keras would save the weights once more as its part.
-        self._get_feature_model = lambda: features
         with model.distribute_strategy.scope():
+            super().__init__(name=f"{model.name}_adaptation")
+            self.model = model
+            self.method = method if isinstance(method, Method) else FeatureAlignment(method)
+            self.weight = weight
+            self.schedule = schedule
+            self.layer_names = layers
+            self.normalization = normalization
+            self._factor = weight_schedule(schedule)
+            # Not an attribute of its own: Keras would save the weights once more as its part.
+            self._get_feature_model = lambda: features
             self._passes = Passes(features, normalization)
             self.source_statistics = self._passes.source_statistics
             *widths, classes = (x.shape[-1] for x in features.outputs)
@@ -155,6 +161,7 @@ class DomainAdaptation(keras.Model):
         """The compiled loss with the model's penalties; of a pair, with the method's term."""
         if not is_pair(y_pred):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
+        check_target_labels(self.method, y)
         known = labeled(y, y_pred, sample_weight)
         task = super().compute_loss(x["source"], *known, training)
         given = {"classify": self.model.layers[-1], "training": training}

@@ -144,7 +144,7 @@ class DomainAdaptation(keras.Model):
         """As in Keras; the weight's schedule goes over all of its epochs."""
         given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
         given.apply_defaults()
-        if self.optimizer is not None:  # else Keras says that it is not compiled
+        if getattr(self, "optimizer", None) is not None:  # else Keras says that it is not compiled
             self._plan(given.arguments)
         if isinstance(given.arguments["x"], tf.data.Dataset):
             given.arguments["shuffle"] = False  # Keras warns that it does not shuffle a dataset

@@ -63,12 +63,12 @@ def _last_dense(model: keras.Model) -> keras.layers.Dense:
 
 def _layer_names(model: keras.Model, layers: Sequence[str]) -> list[str]:
     """Names of layers, those of blocks put as that of their last layer."""
+    if isinstance(layers, str) or not layers:
+        raise ValueError(f"Expected `layers` to be a list of names. Received: {layers!r}.")
     backbone = backbone_of(model) or model
     ends = {block.name: end_of(backbone, block).name for block in split_into_blocks(backbone)}
     names = [x.name for x in flatten(model)] + [inner.name for inner in model.layers]
-    check_names(layers, [*ends, *names])
-    if isinstance(layers, str) or not layers:
-        raise ValueError(f"Expected `layers` to be a list of names. Received: {layers!r}.")
+    check_names(layers, list(dict.fromkeys([*ends, *names])))
     return [name if name in names else ends[name] for name in layers]
 
 

@@ -62,7 +62,7 @@ every = rows.METHODS | {
 found = {}
 for name in sys.argv[2:]:
     method = every[name]
-    (alone, logs), (together, others) = (train(strategy, method, weight=2.0) for strategy in (one, two))
+    (alone, logs), (together, others) = (train(on, method, weight=2.0) for on in (one, two))
     weights = [np.abs(a.numpy() - b.numpy()).max() for a, b in zip(alone.weights, together.weights)]
     start = [np.abs(a.numpy() - b).max() for a, b in zip(alone.model.weights, make().get_weights())]
     found[name] = {

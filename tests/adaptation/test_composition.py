@@ -203,16 +203,34 @@ def test_a_score_without_labels_stops_early_and_restores_the_best():
         np.testing.assert_array_equal(found, wanted)
 
 
-@pytest.mark.parametrize("method", [kx.DeepCoral, lambda: kx.DomainAdversarial([5])])
-def test_xla_gives_the_same(method):
+def few_labels(size=8):
+    source = tf.data.Dataset.from_tensor_slices((X, LABELS)).batch(size)
+    some = tf.data.Dataset.from_tensor_slices((Z, np.array([0, 1, -1, -1, 0, -1])))
+    return kx.pair_domains(source, some.batch(size), target_labels="train")
+
+
+@pytest.mark.parametrize("options", [{"jit_compile": True}, {"steps_per_execution": 2}])
+@pytest.mark.parametrize("method", [kx.DomainAdversarial, kx.ContrastiveSemanticAlignment])
+def test_xla_and_several_steps_at_once_give_the_same(method, options):
     found = []
-    for jit_compile in (False, True):
-        adapted = kx.DomainAdaptation(make(), method(), schedule="constant")
-        adapted.compile(keras.optimizers.SGD(0.1), ENTROPY, jit_compile=jit_compile)
-        logs = adapted.fit(pairs(), epochs=2, verbose=0).history
+    for chosen in ({"jit_compile": False}, options):
+        keras.utils.set_random_seed(0)
+        adapted = kx.DomainAdaptation(make(), method(), schedule="ramp")
+        adapted.compile(keras.optimizers.SGD(0.1), ENTROPY, metrics=["accuracy"], **chosen)
+        logs = adapted.fit(few_labels(size=4), epochs=2, verbose=0).history
         found.append([*adapted.model.get_weights(), *(np.array(x) for x in logs.values())])
     for plain, compiled in zip(*found, strict=True):
         np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_pairs_are_predicted_with_the_features_compared():
+    model = make()
+    found = adaptation(model).predict(pairs(size=4), verbose=0)
+    for domain, x in (("source", X), ("target", Z)):
+        features, logits = found[domain]
+        np.testing.assert_allclose(logits, model.predict(x, verbose=0), atol=1e-6)
+        kernel = model.layers[-1].kernel.numpy()
+        np.testing.assert_allclose(features @ kernel, logits, atol=1e-5)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
@@ -299,9 +317,7 @@ def test_nan_in_one_domain_shows_in_the_loss(name):
 def test_methods_for_a_target_with_labels_ask_for_them(method):
     with pytest.raises(ValueError, match=f"target_labels='train'.*target for {method.__name__}"):
         adaptation(make(), method()).fit(pairs(), verbose=0)
-    few = tf.data.Dataset.from_tensors((Z, np.array([0, 1, -1, -1, 0, -1])))
-    source = tf.data.Dataset.from_tensors((X, LABELS))
-    finite(adaptation(make(), method()), kx.pair_domains(source, few, target_labels="train"))
+    finite(adaptation(make(), method()), few_labels())
 
 
 def test_anything_but_pairs_is_refused():

@@ -111,6 +111,33 @@ def test_two_replicas_train_as_one_device_does(name):
     assert np.abs(found["terms"]).min() > 1e-6
 
 
+EVEN = """
+found = []
+for strategy in (one, two):
+    with strategy.scope():
+        model = make()
+        kx.L2(0.1, 0.1).apply(model)
+        adapted = kx.DomainAdaptation(model, kx.JointMMD(), weight=2.0)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        adapted.compile(keras.optimizers.SGD(0.1), loss, metrics=["accuracy"], jit_compile=False)
+    pairs = kx.pair_domains(
+        tf.data.Dataset.from_tensor_slices((x[:12], y[:12], w[:12])).batch(4),
+        tf.data.Dataset.from_tensor_slices(z[:6]).batch(2),
+    )
+    logs = adapted.fit(pairs, epochs=2, validation_data=pairs, verbose=0).history
+    found.append(logs | {str(i): w.numpy().tolist() for i, w in enumerate(adapted.weights)})
+print(json.dumps(found))
+"""
+
+
+def test_two_replicas_log_what_one_device_does_with_penalties_and_schedule():
+    alone, together = run(EVEN)
+    assert {"val_adaptation_loss", "task_loss", "val_loss", "accuracy"} < alone.keys()
+    assert alone.keys() == together.keys()
+    for name, value in alone.items():
+        np.testing.assert_allclose(together[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 HALF = """
 keras.config.set_dtype_policy("mixed_float16")
 adapted, logs = train(two, kx.MaximumMeanDiscrepancy)

@@ -54,7 +54,7 @@ class DomainAdaptation(keras.Model):
             1.0 for one that has none.
         schedule: "ramp" for a factor that grows from 0 to 1 over `fit`, as
             2 / (1 + exp(-10 progress)) - 1; "constant"; or a function from progress, 0 to 1, to a
-            factor.
+            factor. Without `fit` before, as in `evaluate` alone, progress is 1.
         layers: list of names of layers, or blocks of the backbone, whose outputs are compared,
             input to output. Defaults to the input of the last layer.
         normalization: what BatchNorm layers that are trained see. "joint": both domains in one

@@ -170,6 +170,7 @@ def texts(batch_norm):
     x = keras.layers.Embedding(9, 4)(ids)
     if batch_norm:
         x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Multiply()([x, keras.ops.cast(mask, "float32")[..., None]])
     inputs = {"token_ids": ids, "padding_mask": mask}
     return kx.Classifier(keras.Model(inputs, x, name="text"), 2)
 

@@ -67,6 +67,7 @@ def test_sequences_are_averaged_over_what_the_padding_mask_leaves_in():
     mask = keras.Input([None], dtype="bool", name="padding_mask")
     inputs = {"token_ids": ids, "padding_mask": mask}
     embedded = keras.layers.Embedding(9, 4, name="words")(ids)
+    embedded = keras.layers.Multiply()([embedded, keras.ops.cast(mask, "float32")[..., None]])
     backbone = keras.Model(inputs, keras.layers.Dense(3, name="last")(embedded), name="text")
     model = kx.Classifier(backbone, 2)
     x = {

@@ -82,7 +82,10 @@ def _for_epochs(data: Any, epochs: int) -> tuple[Any, int | None]:
     this, one in all, and one for each validation.
     """
     steps = int(data.cardinality()) if isinstance(data, tf.data.Dataset) else 0
-    return (data.repeat(epochs), steps) if steps > 0 else (data, None)
+    if steps < 1:
+        return data, None
+    # Cut off, it does not look for an end: `repeat` would begin once more, and shuffles move on.
+    return data.repeat(epochs).take(epochs * steps), steps
 
 
 class _StopTogether(keras.callbacks.Callback):

@@ -87,7 +87,7 @@ def test_weights_end_the_same_on_a_convolutional_network(classifier, tmp_path, s
 def test_histories_are_the_same_stage_by_stage(classifier, tmp_path):
     def run(cache):
         keras.utils.set_random_seed(0)
-        options = {"strategy": kx.GradualUnfreezing(3), "epochs": 3, "cache": cache}
+        options = {"strategy": kx.GradualUnfreezing(3), "epochs": 6, "cache": cache}
         return kx.fine_tune(classifier(dropout=0.5), *noise_data(), **options, **QUIET)
 
     for one, other in zip(run(None), run(kx.FeatureCache(tmp_path)), strict=True):

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_transfer.adaptation.methods.method import DomainBatch, Method
+from keras_transfer.data.length import count_steps
 
 DOMAINS = ("source", "target")
 
@@ -29,6 +30,20 @@ def check_target_labels(method: Method, y: dict[str, tf.Tensor]) -> None:
             "kx.pair_domains(source, target, target_labels='train'). "
             f"Received: no labels of the target for {type(method).__name__}."
         )
+
+
+def steps_of(dataset: Any) -> int:
+    """Batches an epoch of what `fit` gets.
+
+    Raises:
+        ValueError: if it is no dataset.
+    """
+    if not isinstance(dataset, tf.data.Dataset):
+        raise ValueError(
+            "Expected the dataset that `kx.pair_domains` makes, or `steps_per_epoch`. "
+            f"Received: {type(dataset)}."
+        )
+    return count_steps(dataset)
 
 
 def labeled(

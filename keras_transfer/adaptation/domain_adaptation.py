@@ -16,29 +16,27 @@ from keras_transfer.adaptation.batches import (
     domain_batch,
     is_pair,
     labeled,
+    steps_of,
 )
 from keras_transfer.adaptation.methods.feature_alignment import Discrepancy, FeatureAlignment
 from keras_transfer.adaptation.methods.method import Method
 from keras_transfer.adaptation.passes import Normalization, Passes
 from keras_transfer.adaptation.replicas import gathered, num_replicas
 from keras_transfer.adaptation.weight_schedule import (
+    ScheduledWeight,
     ScheduleName,
     WeightSchedule,
-    batches_seen,
-    check_weight,
-    weight_schedule,
 )
-from keras_transfer.data.length import count_steps
 from keras_transfer.models.compared_features import compared_features
 
 
 class DomainAdaptation(keras.Model):
     """Adapts a model to a target domain while it learns from the labels of a source.
 
-    It shares the weights of the model it is given: apply strategies to that one, `compile` and
-    `fit` this on `kx.pair_domains(source, target)`, then use, save and export that one. Called on
-    inputs of one domain it is that model, so validation data, `evaluate` and `predict` are as
-    ever. Minimizes
+    It shares the weights of the model it is given: `kx.fine_tune` this, or apply strategies to that
+    one, `compile` and `fit` this, on `kx.pair_domains(source, target)`; then use, save and export
+    that one. Called on inputs of one domain it is that model, so validation data, `evaluate` and
+    `predict` are as ever. Minimizes
 
         loss of the labels + weight * schedule * the method's term,
 
@@ -52,18 +50,19 @@ class DomainAdaptation(keras.Model):
             and `[m]`, that gives a scalar, which is summed over the layers compared.
         weight: float of at least 0, of the term. Defaults to the method's `default_weight`, or to
             1.0 for one that has none.
-        schedule: "ramp" for a factor that grows from 0 to 1 over `fit`, as
-            2 / (1 + exp(-10 progress)) - 1; "constant"; or a function from progress, 0 to 1, to a
-            factor. Without `fit` before, as in `evaluate` alone, progress is 1.
+        schedule: "ramp" for a factor that grows from 0 to 1 over `fit`, or all stages of
+            `kx.fine_tune`, as 2 / (1 + exp(-10 progress)) - 1; "constant"; or a function from
+            progress, 0 to 1, to a factor. Without `fit` before, as in `evaluate`, progress is 1.
         layers: list of names of layers, or blocks of the backbone, whose outputs are compared,
             input to output. Defaults to the input of the last layer.
         normalization: what BatchNorm layers that are trained see. "joint": both domains in one
             pass, so that training has the statistics that inference has. "per_domain": each domain
             its own; the model then keeps those of the target, for which it is, and this object
             those of the source (Chang et al., "Domain-Specific Batch Normalization for Unsupervised
-            Domain Adaptation", CVPR 2019, with one scale and shift). "frozen": they are frozen now.
-            One pass a domain with the statistics of both mixed, as it happens by itself, is what
-            none of these does: it can cost more than adaptation gains.
+            Domain Adaptation", CVPR 2019, with one scale and shift). "frozen": they are frozen, now
+            and in each stage of `kx.fine_tune`. One pass a domain with the statistics of both
+            mixed, as it happens by itself, is what none of these does: it can cost more than
+            adaptation gains.
 
     Raises:
         ValueError: if the model has no graph, several outputs or no dense last layer, a layer is
@@ -79,13 +78,22 @@ class DomainAdaptation(keras.Model):
     >>> target = tf.data.Dataset.from_tensors(1 - np.eye(3))
     >>> adapted = kx.DomainAdaptation(model, kx.MaximumMeanDiscrepancy(), weight=0.5)
     >>> adapted.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    >>> history = adapted.fit(kx.pair_domains(source, target), verbose=0)
+    >>> history = adapted.fit(kx.pair_domains(source, target), shuffle=False, verbose=0)
     >>> sorted(history.history)
     ['adaptation_loss', 'loss', 'task_loss']
+
+    With strategies and stages, and what is frozen run once:
+
+    >>> pairs = kx.pair_domains(source, target)
+    >>> [stage] = kx.fine_tune(adapted, pairs, strategy=kx.FineTuning(), epochs=2, verbose=0)
+    >>> len(stage.history["adaptation_loss"])
+    2
     """
 
     # The attribute that strategies are applied to.
     trains = "model"
+    # Batches before a call of `fit`, and in all, where several calls are one training.
+    part_of_training: tuple[int, int] | None = None
 
     def __init__(
         self,
@@ -98,7 +106,6 @@ class DomainAdaptation(keras.Model):
         normalization: Normalization = "joint",
     ):
         weight = getattr(method, "default_weight", 1.0) if weight is None else weight
-        check_weight(weight)
         features = compared_features(model, layers)
         with model.distribute_strategy.scope():
             super().__init__(name=f"{model.name}_adaptation")
@@ -108,18 +115,13 @@ class DomainAdaptation(keras.Model):
             self.schedule = schedule
             self.layer_names = layers
             self.normalization = normalization
-            self._factor = weight_schedule(schedule)
             # Not an attribute of its own: Keras would save the weights once more as its part.
             self._get_feature_model = lambda: features
             self._passes = Passes(features, normalization)
             self.source_statistics = self._passes.source_statistics
             *widths, classes = (x.shape[-1] for x in features.outputs)
             self.method.prepare(widths, classes, model.input)
-            # Which updates are those of this call of `fit`.
-            self._first, self._updates = (
-                self.add_weight(name=name, initializer="zeros", dtype="float32", trainable=False)
-                for name in ("first_update", "updates")
-            )
+            self._term_weight = ScheduledWeight(weight, schedule)
             self._task_metric = keras.metrics.Mean(name="task_loss")
             self._term_metric = keras.metrics.Mean(name="adaptation_loss")
         self.built = True
@@ -139,6 +141,10 @@ class DomainAdaptation(keras.Model):
     def as_source(self) -> contextlib.AbstractContextManager[None]:
         """While it lasts, the model has the BatchNorm statistics of the source."""
         return self._passes.as_source()
+
+    def freeze_normalization(self) -> None:
+        """Freezes BatchNorm layers anew, if that is what `normalization` says."""
+        self._passes.freeze()
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """As in Keras; the weight's schedule goes over all of its epochs."""
@@ -164,12 +170,13 @@ class DomainAdaptation(keras.Model):
         check_target_labels(self.method, y)
         known = labeled(y, y_pred, sample_weight)
         task = super().compute_loss(x["source"], *known, training)
-        given = {"classify": self.model.layers[-1], "training": training}
+        given = {"classify": self._last_layer(), "training": training}
+        inputs = self._inputs_of(x)
         source, target = (
-            gathered(domain_batch(domain, x, y, y_pred, sample_weight, **given))
+            gathered(domain_batch(domain, inputs, y, y_pred, sample_weight, **given))
             for domain in DOMAINS
         )
-        term = self.weight * self._schedule_factor() * self.method.term(source, target)
+        term = self._term_weight.now(self.optimizer) * self.method.term(source, target)
         replicas = num_replicas()
         rows = tf.shape(tf.nest.flatten(x["source"])[0])[0]
         # Keras divides its losses by the number of replicas, over which it sums.
@@ -196,23 +203,14 @@ class DomainAdaptation(keras.Model):
         )
 
     def _plan(self, options: dict[str, Any]) -> None:
-        steps = options["steps_per_epoch"]
-        if steps is None:
-            if not isinstance(options["x"], tf.data.Dataset):
-                raise ValueError(
-                    "Expected the dataset that `kx.pair_domains` makes, or `steps_per_epoch`. "
-                    f"Received: {type(options['x'])}."
-                )
-            steps = count_steps(options["x"])
-        done = batches_seen(self.optimizer)
-        self._first.assign(done - float(steps * options["initial_epoch"]))
-        self._updates.assign(steps * options["epochs"])
+        steps = options["steps_per_epoch"] or steps_of(options["x"])
+        before, in_all = self.part_of_training or (0, steps * options["epochs"])
+        before += steps * options["initial_epoch"]
+        self._term_weight.plan(self.optimizer, before, in_all)
 
-    def _schedule_factor(self) -> tf.Tensor:
-        if self.optimizer is None:  # compiled to evaluate
-            return self._factor(tf.ones([]))
-        updates = tf.convert_to_tensor(self._updates)
-        done = batches_seen(self.optimizer) - tf.convert_to_tensor(self._first)
-        # Without `fit`, as when a model is evaluated, in full.
-        progress = tf.where(updates > 0, done / tf.maximum(updates, 1.0), 1.0)
-        return self._factor(tf.clip_by_value(progress, 0.0, 1.0))
+    def _last_layer(self) -> keras.layers.Layer:
+        return self.model.layers[-1]
+
+    def _inputs_of(self, x: Any) -> Any:
+        """What methods see of the inputs of both domains."""
+        return x

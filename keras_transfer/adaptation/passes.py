@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+from keras_transfer.models.exactness import NotExactError
 
 Normalization = Literal["joint", "per_domain", "frozen"]
 # Each pass gives the outputs of a model for the batch of the source and that of the target.
@@ -42,9 +46,9 @@ class Passes:
             if isinstance(layer, keras.layers.BatchNormalization)
         ]
         self._per_domain = normalization == "per_domain"
-        if normalization == "frozen":
-            for layer in self._layers:
-                layer.trainable = False
+        self._frozen = normalization == "frozen"
+        self._stackable = _stackable(model)
+        self.freeze()
         statistics = self._target_statistics() if self._per_domain else []
         self.source_statistics = [
             keras.Variable(
@@ -52,6 +56,33 @@ class Passes:
             )
             for x in statistics
         ]
+
+    def freeze(self) -> None:
+        """Freezes what is to be frozen, as strategies set the flags of all layers."""
+        for layer in self._layers if self._frozen else ():
+            layer.trainable = False
+
+    def on_tail(self, tail: keras.Model) -> Passes:
+        """The same for the end of the model, which gets what the layers before it give.
+
+        Raises:
+            NotExactError: if that is not the same for source and target.
+        """
+        other = copy.copy(self)
+        inside = {id(layer) for layer in tail._flatten_layers()}
+        other._model = tail
+        other._layers = [layer for layer in self._layers if id(layer) in inside]
+        of_tail = {id(x) for x in other._target_statistics()}
+        other.source_statistics = []
+        # Nothing is kept of the source unless it has a pass of its own.
+        for of_target, of_source in zip(
+            self._target_statistics(), self.source_statistics, strict=False
+        ):
+            if id(of_target) in of_tail:
+                other.source_statistics.append(of_source)
+            elif not np.array_equal(of_target, of_source):
+                raise NotExactError("frozen BatchNorm layers have other statistics of the source.")
+        return other
 
     def run(self, source: Any, target: Any, training: bool | None) -> Outputs:
         """What the model gives for a batch of each domain."""
@@ -63,7 +94,7 @@ class Passes:
             with self.as_source(keep=True):
                 of_source = outputs(source)
             return of_source, outputs(target)
-        if _stackable(self._model):
+        if self._stackable:
             return _in_one(outputs, source, target)
         if any(layer.trainable for layer in self._layers):
             raise ValueError(

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_transfer.caching.entries import CacheEntry
 from keras_transfer.caching.frozen_features import FrozenFeatures
 from keras_transfer.caching.layout import StoredDtype, check_dtype
+from keras_transfer.caching.paired import find_features
 from keras_transfer.caching.store import Store, default_directory
 
 
@@ -91,7 +92,8 @@ class FeatureCache:
 
         Args:
             frozen_part: keras.Model, such as `kx.split_frozen` gives.
-            dataset: tf.data.Dataset of batches `(pictures, labels)`, finite.
+            dataset: tf.data.Dataset of batches `(pictures, labels)`, finite; or what
+                `kx.pair_domains` makes, whose two datasets are looked up one by one.
             augmentation: keras.Model that changes pictures at random, for `views`.
             verbose: bool. Whether to show progress.
 
@@ -102,7 +104,7 @@ class FeatureCache:
             OSError: if the folder cannot be written.
         """
         opened = self.open(frozen_part, verbose=verbose)
-        return opened.find(dataset, augmentation).dataset()
+        return find_features(opened, dataset, augmentation).dataset()
 
     def open(self, frozen_part: keras.Model, *, verbose: bool = True) -> FrozenFeatures:
         """The features of a frozen part, of all datasets: its weights are read once."""

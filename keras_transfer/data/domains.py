@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import tensorflow as tf
 
 from keras_transfer.data.joint import zip_longest
+from keras_transfer.data.length import counted
 from keras_transfer.data.preprocessors import settings_of
 
 TargetLabels = Literal["ignore", "train"]
@@ -65,13 +67,31 @@ def pair_domains(
             return inputs, labels
         return inputs, labels, {domain: _weights(part) for domain, part in parts.items()}
 
-    pairs = zip_longest({"source": source, "target": target}, paired)
+    domains = {"source": counted(source), "target": counted(target)}
+    pairs = zip_longest(domains, paired)
     for note in ("resize", "preprocessor"):
-        if hasattr(source, note) and hasattr(target, note):
-            setattr(pairs, note, getattr(source, note))
+        noted = [getattr(dataset, note) for dataset in (source, target) if hasattr(dataset, note)]
+        if noted:
+            setattr(pairs, note, noted[0])
     # `kx.fine_tune` looks for the features of each domain.
-    pairs.domains = source, target
+    pairs.domains = tuple(domains.values())
     return pairs
+
+
+def domains_of(dataset: Any) -> dict[str, tf.data.Dataset] | None:
+    """The datasets behind what `pair_domains` made, of tuples; None where it was changed since."""
+    if not hasattr(dataset, "domains"):
+        return None
+    source, target = dataset.domains
+    if not isinstance(target.element_spec, tuple):
+        target = target.map(lambda inputs: (inputs,))
+    return {"source": source, "target": target}
+
+
+def paired_like(pairs: tf.data.Dataset, domains: Mapping[str, tf.data.Dataset]) -> tf.data.Dataset:
+    """Pairs of what has taken the place of `domains_of(pairs)`."""
+    labeled = "target" in pairs.element_spec[1]
+    return pair_domains(**domains, target_labels="train" if labeled else "ignore")
 
 
 def _check(

@@ -72,8 +72,10 @@ def zip_longest(
     """
     steps = {name: count_steps(dataset, name) for name, dataset in datasets.items()}
     longest = max(steps.values())
+    # Cut off, a shorter one does not begin once more behind the last batch: its shuffle would
+    # have moved on or not, as it came.
     repeated = {
-        name: dataset if steps[name] == longest else dataset.repeat()
+        name: dataset if steps[name] == longest else dataset.repeat().take(longest)
         for name, dataset in datasets.items()
     }
     dataset = tf.data.Dataset.zip(repeated).map(then, num_parallel_calls=tf.data.AUTOTUNE)

@@ -74,8 +74,7 @@ def check_not_wrapper(model: keras.Model) -> None:
     if hasattr(model, "trains"):
         raise ValueError(
             f"Expected the model that is trained: apply strategies to `.{model.trains}` of "
-            f"{type(model).__name__}, then compile and fit the latter; kx.fine_tune takes the "
-            f"former alone. Received: {model.name!r}."
+            f"{type(model).__name__}, then compile and fit the latter. Received: {model.name!r}."
         )
 
 

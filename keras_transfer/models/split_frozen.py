@@ -146,8 +146,12 @@ def _tail(graph: FlatGraph, cut: dict[int, keras.KerasTensor], rest: list[Call])
         for number, (key, tensor) in enumerate(cut.items())
     }
     inputs = list(known.values())
+    # Keras 3.12 takes no output that is an input.
+    frozen = {
+        key: keras.layers.Identity(dtype=tensor.dtype)(tensor) for key, tensor in known.items()
+    }
     graph.replay(rest, known)
-    outputs = keras.tree.map_structure(lambda tensor: known[graph[tensor]], graph.outputs)
+    outputs = keras.tree.map_structure(lambda x: (known | frozen)[graph[x]], graph.outputs)
     return keras.Model(_one_or_list(inputs), outputs, name="tail")
 
 

@@ -103,14 +103,15 @@ class LayerwiseOptimizer(keras.optimizers.Optimizer):
             averages = self.inner_optimizer._model_variables_moving_average
             self._model_variables_moving_average = averages
 
-    def pull_towards(self, values: Sequence[np.ndarray]) -> None:
+    def pull_towards(self, values: Sequence[np.ndarray | None]) -> None:
         """Sets where `proximal` pulls the backbone to.
 
         Args:
-            values: an array for each weight; the head is always pulled to zero.
+            values: an array for each weight; of those that are not pulled, and of the head, which
+                is always pulled to zero, anything.
         """
         for slot, value, in_head in zip(self._starts, values, self.in_head, strict=True):
-            if not in_head:
+            if in_head is False:
                 slot.assign(value)
 
     def apply(self, grads: list[Any], trainable_variables: Any = None) -> None:

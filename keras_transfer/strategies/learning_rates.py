@@ -58,25 +58,29 @@ def layerwise(
     [0.25, 0.5, 1.0]
     >>> model.compile(optimizer, "sparse_categorical_crossentropy")
     """
-    rates, in_head = rates_by_depth(model, layer_decay, block_rates or {})
     weights = model.trainable_variables
+    rates, in_head = rates_by_depth(model, layer_decay, block_rates or {}, weights)
     return LayerwiseOptimizer(optimizer, rates, proximal=proximal, in_head=in_head, weights=weights)
 
 
 def rates_by_depth(
-    model: keras.Model, layer_decay: float, block_rates: Mapping[str, float]
+    model: keras.Model,
+    layer_decay: float,
+    block_rates: Mapping[str, float],
+    trained: Sequence[keras.Variable],
 ) -> tuple[list[float], list[bool | None]]:
     """For each weight that is trained the factor of its learning rate, and if the head has it.
 
-    None for a weight of the loss, which is neither of the head nor of the backbone.
+    None for a weight of the loss, such as the model does not have: neither of the head nor of the
+    backbone, it is trained at the rate of the former.
     """
     blocks, _ = split_off_head(model)
     factors = block_factors([block.name for block in blocks], layer_decay, block_rates)
     block_of = {id(weight): block.name for block in blocks for weight in block.weights}
-    trained, of_loss = model.trainable_variables, weights_of_loss(model)
+    of_model = {id(weight) for weight in model.weights} - weights_of_loss(model)
     names = [block_of.get(id(weight), "head") for weight in trained]
     in_head = [
-        None if id(weight) in of_loss else name == "head"
+        name == "head" if id(weight) in of_model else None
         for weight, name in zip(trained, names, strict=True)
     ]
     return [factors[name] for name in names], in_head

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from keras_transfer.models.tasks import (
 )
 from keras_transfer.training.inputs import check_mixing
 from keras_transfer.training.losses import SparseLabels
+from keras_transfer.training.trained_model import trained_model
 
 
 def compile_options(
@@ -35,12 +37,14 @@ def compile_options(
     """
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"Expected 0 <= `label_smoothing` < 1. Received: {label_smoothing}.")
-    if model.compiled and getattr(model.loss, "name", None) != DEFAULT_LOSS:
+    trained = trained_model(model)
+    compiled = next(filter(_compiled_by_user, (model, trained)), None)
+    if compiled is not None:
         # Keras has no public name for what `compile` was given; serializing it would ask for
         # custom objects to be registered.
-        given = dict(model._compile_config.config)
+        given = dict(compiled._compile_config.config)
         if mixed_labels:
-            check_mixing(model, given)
+            check_mixing(trained, given)
         if label_smoothing:
             raise ValueError(
                 "Expected `label_smoothing` with a model that was not compiled: the loss that it "
@@ -48,12 +52,16 @@ def compile_options(
                 f"loss {given.get('loss')!r}."
             )
         return {name: value for name, value in given.items() if name != "optimizer"}
-    task = task_of(model)
+    task = task_of(trained)
     if mixed_labels:
-        check_mixing(model, {})
+        check_mixing(trained, {})
         task = with_mixed_labels(task)
-    loss = _smoothed(model, task, label_smoothing) if label_smoothing else task.loss()
+    loss = _smoothed(trained, task, label_smoothing) if label_smoothing else task.loss()
     return {"loss": loss, "metrics": task.metrics()}
+
+
+def _compiled_by_user(model: keras.Model) -> bool:
+    return model.compiled and getattr(model.loss, "name", None) != DEFAULT_LOSS
 
 
 def _smoothed(model: keras.Model, task: Task, label_smoothing: float) -> keras.losses.Loss:
@@ -68,16 +76,22 @@ def _smoothed(model: keras.Model, task: Task, label_smoothing: float) -> keras.l
     return loss if task is MIXED_CLASSES else SparseLabels(loss, name=DEFAULT_LOSS)
 
 
-def compile_for_use(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+def compile_for_use(
+    model: keras.Model, new_optimizer: Callable[[], keras.optimizers.Optimizer]
+) -> None:
     """Compiles with Keras's own objects alone, so that the saved model loads without this package.
 
     Args:
-        model: keras.Model, trained; in the scope of its distribution strategy.
-        optimizer: a new one, made there, too.
+        model: keras.Model, trained; with a `kx.DomainAdaptation` also the model that it adapts.
+        new_optimizer: makes one.
     """
-    model.compile(optimizer, **compile_options(model, mixed_labels=False))
-    # Keras warns when it loads a model that was saved before its optimizer was built.
-    model.optimizer.build(_trainable_by_layer(model))
+    options = compile_options(model, mixed_labels=False)
+    trained = trained_model(model)
+    with model.distribute_strategy.scope():
+        for one in [model] if trained is model else [model, trained]:
+            one.compile(new_optimizer(), **options)
+            # Keras warns when it loads a model that was saved before its optimizer was built.
+            one.optimizer.build(_trainable_by_layer(one))
 
 
 def _trainable_by_layer(model: keras.Model) -> list[keras.Variable]:

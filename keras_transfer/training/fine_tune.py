@@ -13,7 +13,6 @@ import tensorflow as tf
 from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.data.length import counted
 from keras_transfer.data.mixing import Mixing
-from keras_transfer.models.backbone_and_head import check_not_wrapper
 from keras_transfer.models.notes import note_data
 from keras_transfer.strategies.freezing import FeatureExtraction
 from keras_transfer.strategies.proximal import Proximal
@@ -31,7 +30,7 @@ from keras_transfer.training.class_weights import ClassWeight, class_weights
 from keras_transfer.training.compiling import compile_for_use, compile_options
 from keras_transfer.training.early_stopping import EarlyStopping
 from keras_transfer.training.frozen_part import FrozenPart
-from keras_transfer.training.identity import IDENTITY, described
+from keras_transfer.training.identity import IDENTITY, adaptation_of, described
 from keras_transfer.training.inputs import categorical, preparation, prepared, ready
 from keras_transfer.training.learner import Learner
 from keras_transfer.training.linear_head import solve_linear_head
@@ -39,6 +38,7 @@ from keras_transfer.training.loop import StageLoop
 from keras_transfer.training.optimizers import OptimizerChain, Updates
 from keras_transfer.training.pull import pulled, start_weights
 from keras_transfer.training.stages import plan_stages
+from keras_transfer.training.trained_model import check_pairs, trained_model
 
 
 def fine_tune(
@@ -75,9 +75,11 @@ def fine_tune(
     it loads without this package.
 
     Args:
-        model: keras.Model, changed in place.
-        train: tf.data.Dataset of batches `(pictures, labels)`, finite.
-        validation_data: tf.data.Dataset of the same, or None.
+        model: keras.Model, changed in place. Of a `kx.DomainAdaptation` strategies, rates by depth
+            and regularizers are for its model; the method's own weights train at the head's rate.
+        train: tf.data.Dataset of batches `(pictures, labels)`, finite; with a
+            `kx.DomainAdaptation`, what `kx.pair_domains` makes.
+        validation_data: tf.data.Dataset of the same, or of one domain, or None.
         strategy: a `kx.Strategy`. Defaults to `kx.FeatureExtraction()`.
         epochs: int, at least 1. For all stages together that have no number of their own, divided
             evenly. Defaults to 10.
@@ -93,7 +95,8 @@ def fine_tune(
             the weights that it does not decay included.
         regularizer: `kx.L2SP`, `kx.L2` or `kx.Proximal`: a pull towards the weights that the model
             has now, or towards zero.
-        augmentation: keras.Model that changes training pictures, such as `kx.augmentation(...)`.
+        augmentation: keras.Model that changes training pictures, such as `kx.augmentation(...)`;
+            those of both domains.
         mixing: `keras.layers.MixUp(0.2)`, `keras.layers.CutMix()`, or a list of which each batch
             goes through one. Labels become shares of classes; a model that was
             compiled before needs a loss for these, such as `keras.losses.CategoricalCrossentropy`.
@@ -144,15 +147,18 @@ def fine_tune(
     >>> sorted(history.history)
     ['accuracy', 'loss', 'val_accuracy', 'val_loss']
     """
-    check_not_wrapper(model)
+    trained = trained_model(model)
     strategy = FeatureExtraction() if strategy is None else strategy
     check_types(strategy, train)
     check_cache(cache)
-    note_data(model, train)
+    not_for_pairs = {"mixing": mixing, "class_weight": class_weight, "solver": solver}
+    check_pairs(model, train, validation_data, not_for_pairs)
+    note_data(trained, train)
     train = counted(train)
+    adaptation = adaptation_of(model)
     identity = {name: value for name, value in locals().items() if name in IDENTITY}
     check_early_stopping(early_stopping, validation_data)
-    check_one_output(model, augmentation, mixing, class_weight, label_smoothing)
+    check_one_output(trained, augmentation, mixing, class_weight, label_smoothing)
     proximal = regularizer if isinstance(regularizer, Proximal) else None
     updates = Updates(optimizer, schedule, layer_decay, block_rates or {}, proximal)
     stages = plan_stages(strategy, epochs, learning_rate, updates.learning_rate)
@@ -164,7 +170,7 @@ def fine_tune(
         model, mixed_labels=mixing is not None, label_smoothing=label_smoothing
     )
     if solver is not None:
-        with pulled(model, regularizer, start_weights(model, regularizer, None)):
+        with pulled(trained, regularizer, start_weights(trained, regularizer, None)):
             histories = solve_linear_head(
                 model,
                 strategy,
@@ -176,8 +182,7 @@ def fine_tune(
                 penalized=regularizer is not None,
                 verbose=bool(verbose),
             )
-        with model.distribute_strategy.scope():
-            compile_for_use(model, updates.plain_optimizer(stages[-1]))
+        compile_for_use(model, lambda: updates.plain_optimizer(stages[-1]))
         return histories
     stopping = None if early_stopping is None else EarlyStopping(early_stopping)
     if mixing is not None and validation_data is not None:
@@ -186,7 +191,7 @@ def fine_tune(
     if checkpoints is not None:
         settings = described({**identity, "weights": [weight.shape for weight in model.weights]})
         keeping = Checkpoints(pathlib.Path(checkpoints), settings, stopping)
-    start = start_weights(model, regularizer, keeping)
+    start = start_weights(trained, regularizer, keeping)
 
     def prepare(learner: Learner, steps: int) -> tf.data.Dataset:
         if learner.found:
@@ -199,10 +204,7 @@ def fine_tune(
         chain=OptimizerChain(updates, len(stages), start),
         prepare=prepare,
         frozen_part=FrozenPart(
-            features,
-            augmentation,
-            mixing=mixing is not None,
-            verbose=bool(verbose),
+            features, augmentation, mixing=mixing is not None, verbose=bool(verbose)
         ),
         validation=validation_data,
         compile_options=options,
@@ -212,8 +214,7 @@ def fine_tune(
             "verbose": verbose,
         },
     )
-    with pulled(model, regularizer, start):
+    with pulled(trained, regularizer, start):
         histories = loop.run(stages)
-    with model.distribute_strategy.scope():
-        compile_for_use(model, updates.plain_optimizer(stages[-1]))
+    compile_for_use(model, lambda: updates.plain_optimizer(stages[-1]))
     return histories

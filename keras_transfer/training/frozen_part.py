@@ -12,10 +12,11 @@ import tensorflow as tf
 
 from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.caching.frozen_features import Found
+from keras_transfer.caching.paired import find_features
 from keras_transfer.caching.store import CacheTooSmallError, in_units
 from keras_transfer.models.exactness import NotExactError, NothingFrozenError, trains_plainly
-from keras_transfer.models.split_frozen import split_frozen
 from keras_transfer.training.learner import Learner
+from keras_transfer.training.trained_model import split, trained_model
 
 
 class FrozenPart:
@@ -56,21 +57,21 @@ class FrozenPart:
             return plain
         try:
             with model.distribute_strategy.scope():
-                frozen_part, tail = split_frozen(model)
-                self._check(model, cache)
+                frozen_part, tail = split(model, train, validation)
+                self._check(trained_model(model), cache)
                 _check_order(model, tail)
                 tail.compile(model.optimizer, **compile_options)
             features = cache.open(frozen_part, verbose=self._verbose)
-            found = [features.find(train, self._augmentation)]
+            found = [find_features(features, train, self._augmentation)]
             if validation is not None:
-                found.append(features.find(validation))
+                found.append(find_features(features, validation))
         except NothingFrozenError:
             return plain
         except (NotExactError, CacheTooSmallError) as error:
             self._say(f"The frozen part runs in every epoch: {error}")
             return plain
         except OSError as error:
-            warnings.warn(f"Training goes on without the feature cache. {error}", stacklevel=6)
+            warnings.warn(f"Training goes on without the feature cache. {error}", stacklevel=7)
             self._cache = None
             return plain
         self._say(_told(found))
@@ -113,7 +114,8 @@ class FrozenPart:
 
 def _check_order(model: keras.Model, tail: keras.Model) -> None:
     """Optimizers keep their averages of weights in a list; losses go by names of outputs."""
-    if len(model.outputs) > 1 and model.output_names != tail.output_names:
+    outputs = getattr(model, "outputs", ())  # none of what is made around a model
+    if len(outputs) > 1 and model.output_names != tail.output_names:
         raise NotExactError("its outputs would have other names.")
     orders = [[id(weight) for weight in x.trainable_variables] for x in (model, tail)]
     if orders[0] != orders[1]:

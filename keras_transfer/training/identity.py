@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_transfer.adaptation.domain_adaptation import DomainAdaptation
 from keras_transfer.data.length import count_steps
 from keras_transfer.models.fingerprint import unnamed
 
@@ -29,7 +30,17 @@ IDENTITY = (
     "label_smoothing",
     "class_weight",
     "early_stopping",
+    "adaptation",
 )
+
+
+def adaptation_of(model: keras.Model) -> dict[str, Any] | None:
+    """What a `kx.DomainAdaptation` does besides training its model; None for other models."""
+    if not isinstance(model, DomainAdaptation):
+        return None
+    names = ("weight", "schedule", "layer_names", "normalization")
+    method = getattr(model.method, "discrepancy", model.method)
+    return {"method": method, **{name: getattr(model, name) for name in names}}
 
 
 def described(identity: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_transfer.adaptation.domain_adaptation import DomainAdaptation
 from keras_transfer.data.mixing import Mixing, mix, mixing_layers
 from keras_transfer.models.tasks import ONE_CLASS, REGRESSION
 from keras_transfer.training.class_weights import weights_of_examples
@@ -22,14 +23,17 @@ def preparation(
 ) -> Callable[..., tuple[Any, ...]]:
     """What happens to a batch `(pictures, labels[, weights])`.
 
-    Labels are checked, examples weighted, pictures augmented, and then mixed.
+    Labels are checked, examples weighted, pictures augmented, and then mixed; of a pair of domains
+    checked and augmented.
 
     Args:
-        model: keras.Model to be trained.
+        model: keras.Model to be trained, or a `kx.DomainAdaptation` for pairs.
         augmentation: keras.Model that changes pictures, or None.
         mixing: Keras layer, or a list of them of which each batch goes through one, or None.
         weights: float array `(classes,)`, the weight of each class, or None.
     """
+    if isinstance(model, DomainAdaptation):
+        return _preparation_of_pairs(model.model, augmentation)
     classes = model.output_shape[-1]
     one_class = model.layers[-1].name == ONE_CLASS.output_name
     layers = None if mixing is None else mixing_layers(mixing)
@@ -45,6 +49,22 @@ def preparation(
         if layers is not None:
             return mix(layers, pictures, one_hot(labels, classes), *given)
         return pictures, labels, *given
+
+    return prepare
+
+
+def _preparation_of_pairs(
+    model: keras.Model, augmentation: keras.Model | None
+) -> Callable[..., tuple[Any, ...]]:
+    one_class = model.layers[-1].name == ONE_CLASS.output_name
+
+    def prepare(pictures: Any, labels: dict[str, tf.Tensor], *weights: Any) -> tuple[Any, ...]:
+        if one_class:
+            classes = model.output_shape[-1]
+            labels = {d: _in_range(x, classes, few=d == "target") for d, x in labels.items()}
+        if augmentation is not None:
+            pictures = {d: augmentation(x, training=True) for d, x in pictures.items()}
+        return pictures, labels, *weights
 
     return prepare
 
@@ -134,10 +154,13 @@ def _vector(weights: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.reshape(weights, [-1]), tf.float32)
 
 
-def _in_range(labels: tf.Tensor, classes: int) -> tf.Tensor:
-    """On a GPU a label out of range would give a loss of NaN and no error."""
+def _in_range(labels: tf.Tensor, classes: int, *, few: bool = False) -> tf.Tensor:
+    """On a GPU a label out of range would give a loss of NaN and no error.
+
+    Where a `few` examples have one, numbers below 0 are none.
+    """
     message = f"Expected labels from 0 to {classes - 1}, one of {classes} classes."
-    known = tf.reduce_all((labels >= 0) & (labels < tf.cast(classes, labels.dtype)))
+    known = tf.reduce_all((few | (labels >= 0)) & (labels < tf.cast(classes, labels.dtype)))
     # As `tf.debugging` does it, but for its branches: those slow down each start of an epoch.
     check = tf.raw_ops.Assert(condition=known, data=[message, labels])
     with tf.control_dependencies([check]):

@@ -16,6 +16,7 @@ from keras_transfer.training.frozen_part import FrozenPart
 from keras_transfer.training.learner import Learner, fit
 from keras_transfer.training.optimizers import OptimizerChain
 from keras_transfer.training.stages import Stage
+from keras_transfer.training.trained_model import as_part_of_training
 
 
 @dataclasses.dataclass
@@ -84,19 +85,25 @@ class StageLoop:
         before = _history(self.model, progress.histories[-1])
         if stage.done(progress):
             return before
-        learner = self.frozen_part.learner(self.model, data, self.validation, self.compile_options)
+        with as_part_of_training(self.model, lambda: self._place(number, stages)):
+            history = self._fit(data, steps, stage.epochs, progress.epochs)
+        return _joined(before, history)
+
+    def _fit(
+        self, data: tf.data.Dataset, steps: int, epochs: int, done: int
+    ) -> keras.callbacks.History:
+        model = self.model
+        learner = self.frozen_part.learner(model, data, self.validation, self.compile_options)
         learner.train = self.prepare(learner, steps)
         try:
-            history = fit(
-                self.model,
-                learner,
-                epochs=stage.epochs,
-                initial_epoch=progress.epochs,
-                **self.fit_options,
-            )
+            return fit(model, learner, epochs=epochs, initial_epoch=done, **self.fit_options)
         finally:
-            self.frozen_part.finish(self.model, learner)
-        return _joined(before, history)
+            self.frozen_part.finish(model, learner)
+
+    def _place(self, number: int, stages: Sequence[Stage]) -> tuple[int, int]:
+        """How many batches come before a stage, and in all."""
+        counts = [x.epochs * self._count(x, x.batches(self.train)) for x in stages]
+        return sum(counts[:number]), sum(counts)
 
     def _count(self, stage: Stage, data: tf.data.Dataset) -> int:
         """Batches an epoch; where that takes a pass over the data, one for each batch size."""

@@ -16,6 +16,7 @@ from keras_transfer.strategies.proximal import Proximal
 from keras_transfer.strategies.scalable import check_scalable
 from keras_transfer.strategies.schedules import make_schedule
 from keras_transfer.training.stages import Stage
+from keras_transfer.training.trained_model import trained_model
 
 # Shrinking these towards zero does not keep a model simple. Keras looks for the pattern in
 # TensorFlow's names, "layer/kernel:0", and a layer's name may hold anything.
@@ -138,8 +139,11 @@ class OptimizerChain:
         made = self.updates.plain_optimizer(stage, rate)
         if self.plain:
             return made
-        rates, in_head = rates_by_depth(model, self.updates.layer_decay, self.updates.block_rates)
-        ages = [self._ages.get(id(weight), 0) for weight in model.trainable_variables]
+        weights = model.trainable_variables
+        rates, in_head = rates_by_depth(
+            trained_model(model), self.updates.layer_decay, self.updates.block_rates, weights
+        )
+        ages = [self._ages.get(id(weight), 0) for weight in weights]
         self._current = LayerwiseOptimizer(
             made, rates, ages=ages, proximal=self.updates.proximal, in_head=in_head
         )
@@ -155,8 +159,9 @@ class OptimizerChain:
                 slots[weight, name].assign(self._slots[weight, name])
         self._slots = slots
         if self.updates.proximal is not None and self.start_weights is not None:
-            start = dict(zip(map(id, model.weights), self.start_weights, strict=True))
-            self._current.pull_towards([start[id(w)] for w in model.trainable_variables])
+            weights = trained_model(model).weights
+            start = dict(zip(map(id, weights), self.start_weights, strict=True))
+            self._current.pull_towards([start.get(id(w)) for w in model.trainable_variables])
         if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) and self._scale:
             model.optimizer.dynamic_scale.assign(self._scale)
 

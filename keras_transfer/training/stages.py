@@ -9,9 +9,12 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from keras_transfer.adaptation.domain_adaptation import DomainAdaptation
+from keras_transfer.data.domains import domains_of, paired_like
 from keras_transfer.data.examples import examples_of, rebatched
 from keras_transfer.strategies.strategy import Part, Strategy
 from keras_transfer.training.checkpoints import Progress
+from keras_transfer.training.trained_model import trained_model
 
 DEFAULT_EPOCHS = 10
 
@@ -50,6 +53,9 @@ class Stage:
         size = self.part.batch_size
         if size is None:
             return train
+        domains = domains_of(train)
+        if domains is not None:
+            return paired_like(train, {name: self.batches(x) for name, x in domains.items()})
         pictures = train.element_spec[0]
         shape = getattr(pictures, "shape", None)  # none of a dict of pictures
         fixed = shape is not None and (shape.rank is None or None not in shape[1:])
@@ -64,7 +70,9 @@ class Stage:
 
     def apply(self, model: keras.Model) -> None:
         """Sets the `trainable` flags."""
-        self.strategy.apply(model, self.number)
+        self.strategy.apply(trained_model(model), self.number)
+        if isinstance(model, DomainAdaptation):
+            model.freeze_normalization()
 
 
 def plan_stages(

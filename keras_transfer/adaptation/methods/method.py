@@ -14,7 +14,8 @@ class DomainBatch(NamedTuple):
     """What a method sees of a batch of one domain; of all replicas, where there are several.
 
     Attributes:
-        inputs: what the model got: a tensor `[n, ...]`, or a structure of them.
+        inputs: what the model got: a tensor `[n, ...]`, or a structure of them. None where features
+            take their place, unless the method needs it.
         features: float32 tensors `[n, width]`, one for each compared layer, the deepest last. What
             was no vector is pooled over its places.
         logits: float32 tensor `[n, classes]`.
@@ -42,10 +43,13 @@ class Method(keras.layers.Layer, abc.ABC):
 
     Attributes:
         needs_target_labels: bool. Whether it is one for targets of which some have labels.
+        needs_inputs: bool. Whether it looks at the inputs, so that `kx.fine_tune` has to run the
+            frozen part in every epoch.
         default_weight: float. What it weighs in the loss where nothing else is said.
     """
 
     needs_target_labels: ClassVar[bool] = False
+    needs_inputs: ClassVar[bool] = False
     default_weight: ClassVar[float] = 1.0
 
     def __init__(self, **kwargs: Any):

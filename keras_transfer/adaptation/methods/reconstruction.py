@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -60,6 +60,8 @@ class Reconstruction(Method):
     >>> kx.Reconstruction(include_source=True).include_source
     True
     """
+
+    needs_inputs: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -171,10 +171,9 @@ class DomainAdaptation(keras.Model):
         known = labeled(y, y_pred, sample_weight)
         task = super().compute_loss(x["source"], *known, training)
         given = {"classify": self._last_layer(), "training": training}
-        inputs = self._inputs_of(x)
-        source, target = (
-            gathered(domain_batch(domain, inputs, y, y_pred, sample_weight, **given))
-            for domain in DOMAINS
+        inputs = x if self.method.needs_inputs else dict.fromkeys(DOMAINS)
+        source, target = gathered(
+            [domain_batch(name, inputs, y, y_pred, sample_weight, **given) for name in DOMAINS]
         )
         term = self._term_weight.now(self.optimizer) * self.method.term(source, target)
         replicas = num_replicas()
@@ -210,7 +209,3 @@ class DomainAdaptation(keras.Model):
 
     def _last_layer(self) -> keras.layers.Layer:
         return self.model.layers[-1]
-
-    def _inputs_of(self, x: Any) -> Any:
-        """What methods see of the inputs of both domains."""
-        return x

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_transfer.adaptation.batches import DOMAINS, is_pair
+from keras_transfer.adaptation.batches import is_pair
 from keras_transfer.adaptation.domain_adaptation import DomainAdaptation
 from keras_transfer.models.exactness import NotExactError
 
@@ -51,6 +51,3 @@ class AdaptationOnFeatures(DomainAdaptation):
 
     def _last_layer(self) -> keras.layers.Layer:
         return self._get_last_layer()
-
-    def _inputs_of(self, x: Any) -> Any:
-        return dict.fromkeys(DOMAINS)

@@ -201,4 +201,4 @@ def test_strategy_is_that_of_the_model():
 def test_outside_of_a_strategy_batches_stay_as_they_are():
     batch = {"features": tf.ones([2, 3]), "training": True}
     assert num_replicas() == 1
-    assert gathered(batch) is batch
+    assert gathered([batch])[0] is batch

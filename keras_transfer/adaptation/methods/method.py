@@ -14,8 +14,8 @@ class DomainBatch(NamedTuple):
     """What a method sees of a batch of one domain; of all replicas, where there are several.
 
     Attributes:
-        inputs: what the model got: a tensor `[n, ...]`, or a structure of them. None where features
-            take their place, unless the method needs it.
+        inputs: what the model got: a tensor `[n, ...]`, or a structure of them. None unless the
+            method `needs_inputs`.
         features: float32 tensors `[n, width]`, one for each compared layer, the deepest last. What
             was no vector is pooled over its places.
         logits: float32 tensor `[n, classes]`.

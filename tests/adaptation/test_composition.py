@@ -122,7 +122,7 @@ def test_the_tail_adapts_the_model_on_features_from_the_cache(tiny_backbone, lea
     after = values(whole)
     moved = 0
     for path, value in values(model).items():
-        np.testing.assert_allclose(value, after[path], rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(value, after[path], rtol=1e-3, atol=5e-5)
         moved += not np.array_equal(value, before[path])
     assert moved == len(model.trainable_weights)
 
@@ -280,7 +280,7 @@ def test_a_target_of_one_class_or_shorter_than_a_batch_is_defined(name):
 def test_constant_features_are_switched_off_and_told(name, capfd):
     method = METHODS[name]()
     term = finite(adaptation(make(), method), pairs(0 * X, LABELS, 0 * Z))
-    assert abs(term) < 1e-6
+    assert abs(term) < 1e-5
     assert f"{method.name} is switched off for a batch" in capfd.readouterr().err
 
 

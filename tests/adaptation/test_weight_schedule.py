@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from keras_transfer.adaptation.weight_schedule import (
+    ScheduledWeight,
     batches_seen,
-    check_weight,
     ramp,
     weight_schedule,
 )
@@ -35,12 +35,12 @@ def test_unknown_schedules_are_refused(schedule):
 @pytest.mark.parametrize("weight", [-0.1, math.inf, math.nan])
 def test_weights_out_of_range_are_refused(weight):
     with pytest.raises(ValueError, match=f"at least 0. Received: {weight}"):
-        check_weight(weight)
+        ScheduledWeight(weight, "ramp")
 
 
 def test_weights_in_range_pass():
-    check_weight(0)
-    check_weight(1e6)
+    assert float(ScheduledWeight(0, "ramp").now(None)) == 0
+    assert float(ScheduledWeight(1e6, "constant").now(None)) == 1e6
 
 
 @pytest.mark.parametrize("accumulated", [None, 3])

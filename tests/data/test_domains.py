@@ -98,12 +98,14 @@ def test_datasets_of_unknown_length_are_counted():
     assert int(kx.pair_domains(odd, dataset(1, 1, parts="x")).cardinality()) == 3
 
 
-def test_what_is_noted_on_both_is_noted_on_the_pairs(tiny_data):
+def test_what_is_noted_on_a_domain_is_noted_on_the_pairs(tiny_data):
     pairs = kx.pair_domains(tiny_data.train, tiny_data.test, target_labels="ignore")
     assert pairs.resize == "stretch"
     assert pairs.domains == (tiny_data.train, tiny_data.test)
     pictures = tiny_data.test.map(lambda x, y: x)
-    assert not hasattr(kx.pair_domains(tiny_data.train, pictures), "resize")
+    assert kx.pair_domains(tiny_data.train, pictures).resize == "stretch"
+    plain = dataset(2, 1)
+    assert not hasattr(kx.pair_domains(plain, plain, target_labels="ignore"), "resize")
 
 
 @pytest.mark.parametrize(

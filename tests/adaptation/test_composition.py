@@ -209,6 +209,7 @@ def few_labels(size=8):
     return kx.pair_domains(source, some.batch(size), target_labels="train")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"jit_compile": True}, {"steps_per_execution": 2}])
 @pytest.mark.parametrize("method", [kx.DomainAdversarial, kx.ContrastiveSemanticAlignment])
 def test_xla_and_several_steps_at_once_give_the_same(method, options):

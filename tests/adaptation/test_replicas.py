@@ -130,6 +130,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_log_what_one_device_does_with_penalties_and_schedule():
     alone, together = run(EVEN)
     assert {"val_adaptation_loss", "task_loss", "val_loss", "accuracy"} < alone.keys()
@@ -146,6 +147,7 @@ print(json.dumps([logs[name][0] for name in ("loss", "task_loss", "adaptation_lo
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_train_in_half_precision_with_scaled_losses():
     loss, task, term = run(HALF)
     assert np.isfinite([loss, task, term]).all()

@@ -193,7 +193,7 @@ class Kill(keras.callbacks.Callback):
         self.left -= 1
 
 
-@pytest.mark.parametrize("after", [1, 3])
+@pytest.mark.parametrize("after", [1, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "given", [{"method": adversarial}, {"normalization": "per_domain"}], ids=["method", "source"]
 )

@@ -198,6 +198,7 @@ print(float(tf.convert_to_tensor(layer.moving_bandwidth.value)))
 """
 
 
+@pytest.mark.slow
 def test_replicas_agree_on_the_mean_of_their_bandwidths():
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(REPLICAS)], capture_output=True, text=True

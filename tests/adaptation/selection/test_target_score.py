@@ -391,6 +391,7 @@ def test_copies_share_the_datasets_and_nothing_else():
     assert other.rejections == {}
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one_device_inside_a_scope_and_outside():
     code = """
 import contextlib, keras, numpy as np, tensorflow as tf

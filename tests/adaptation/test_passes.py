@@ -164,15 +164,13 @@ def test_frozen_freezes_them_bit_for_bit():
     assert len(adapted.trainable_weights) == 4
 
 
-def texts(batch_norm):
+def texts(**head):
     ids = keras.Input([None], dtype="int32", name="token_ids")
     mask = keras.Input([None], dtype="bool", name="padding_mask")
     x = keras.layers.Embedding(9, 4)(ids)
-    if batch_norm:
-        x = keras.layers.BatchNormalization()(x)
     x = keras.layers.Multiply()([x, keras.ops.cast(mask, "float32")[..., None]])
     inputs = {"token_ids": ids, "padding_mask": mask}
-    return kx.Classifier(keras.Model(inputs, x, name="text"), 2)
+    return kx.Classifier(keras.Model(inputs, x, name="text"), 2, **head)
 
 
 def tokens(rows, length, labels=None):
@@ -189,8 +187,8 @@ def tokens(rows, length, labels=None):
     return inputs, made.apply(tf.data.experimental.assert_cardinality(1))
 
 
-def test_texts_of_other_lengths_take_two_passes():
-    model = texts(batch_norm=False)
+def test_texts_of_other_lengths_are_padded():
+    model = texts()
     model.layers[-1].kernel.assign(np.random.default_rng(1).normal(size=(4, 2)))
     (x, source), (y, target) = tokens(5, 7, np.array([0, 1, 1, 0, 1])), tokens(3, 4)
     adapted = adaptation(model, "joint", rate=0.0)
@@ -203,14 +201,31 @@ def test_texts_of_other_lengths_take_two_passes():
     assert np.isfinite(logs["adaptation_loss"][0])
 
 
-def test_texts_with_batch_norm_in_training_are_refused():
-    (_, source), (_, target) = tokens(5, 7, np.array([0, 1, 1, 0, 1])), tokens(3, 4)
-    model = texts(batch_norm=True)
+def test_pictures_of_no_fixed_size_with_batch_norm_in_training_are_refused():
+    (x, source), (y, target) = (
+        (np.zeros([n, 9, 9, 3], "float32"), np.zeros(n, int)) for n in (5, 3)
+    )
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
+    model = kx.Classifier(keras.Sequential([keras.Input([None, None, 3]), *layers]), 2)
+    source, target = tf.data.Dataset.from_tensors((x, source)), tf.data.Dataset.from_tensors(y)
     pairs = kx.pair_domains(source, target)
     with pytest.raises(ValueError, match=r"fixed shape.*'per_domain'.*Received: inputs of"):
         adaptation(model, "joint").fit(pairs, verbose=0)
     for normalization in ("per_domain", "frozen"):
         adaptation(model, normalization).fit(pairs, verbose=0)
+
+
+def test_statistics_of_padded_texts_are_those_of_both_domains():
+    (x, source), (y, target) = tokens(5, 7, np.array([0, 1, 1, 0, 1])), tokens(3, 4)
+    model = texts(standardize=True)
+    adapted = adaptation(model, "joint", rate=0.0)
+    adapted.fit(kx.pair_domains(source, target), verbose=0)
+    table = model.get_layer("text").get_layer("embedding").get_weights()[0]
+    rows = [
+        table[ids[mask]].mean(0) for one in (x, y) for ids, mask in zip(*one.values(), strict=True)
+    ]
+    norm = model.get_layer("standardization")
+    np.testing.assert_allclose(norm.moving_mean, 0.1 * np.mean(rows, 0), atol=1e-6)
 
 
 def test_passes_without_batch_norm_are_one():

@@ -24,6 +24,7 @@ ALLOWED = {
     "cli": {
         "runs",
         "training",
+        "adaptation",
         "caching",
         "evaluation",
         "serving",
@@ -39,8 +40,13 @@ ONLY_IN = {
     "tensorflow_hub": {"backbones/tf_hub_handles.py"},
     "transformers": {"backbones/text_handles.py"},
     "tensorflow_text": {"backbones/word_piece.py"},
-    "matplotlib": {"evaluation/plots.py", "training/learning_rate_curve.py"},
+    "matplotlib": {
+        "evaluation/plots.py",
+        "evaluation/domain_pictures.py",
+        "training/learning_rate_curve.py",
+    },
     "sklearn": {
+        "evaluation/domain_pictures.py",
         "evaluation/reports.py",
         "data/stratified.py",
         "adaptation/selection/clusters.py",

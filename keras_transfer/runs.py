@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from keras_transfer._atomic import replacing, write_text
+from keras_transfer.evaluation.adaptation_reports import AdaptationReport
 from keras_transfer.evaluation.reports import ClassificationReport, RegressionReport
 from keras_transfer.models.notes import note_preprocessor, preprocessor_of, set_class_names
 
@@ -49,7 +50,8 @@ def start_run(folder: pathlib.Path, settings: dict[str, Any], *, overwrite: bool
     state = folder / _STATE
     text = json.dumps(settings, indent=1, sort_keys=True) + "\n"
     checkpoints = state / "checkpoints"
-    interrupted = (state / _SETTINGS).is_file() and any(checkpoints.glob("epoch-*"))
+    # Hidden ones are not whole.
+    interrupted = (state / _SETTINGS).is_file() and any(checkpoints.glob("[!.]*"))
     if interrupted and (state / _SETTINGS).read_text() == text:
         return checkpoints
     if not overwrite and (interrupted or (folder / METRICS).is_file()):
@@ -68,7 +70,7 @@ def finish_run(
     folder: pathlib.Path,
     model: keras.Model,
     history: list[keras.callbacks.History],
-    report: ClassificationReport | RegressionReport,
+    report: ClassificationReport | RegressionReport | AdaptationReport,
 ) -> None:
     """Writes the results, each file at once and the metrics last, and drops the checkpoints."""
     with replacing(folder / _MODEL) as temporary:

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from keras_transfer._version import __version__
+from keras_transfer.cli.adapt import adapt
 from keras_transfer.cli.backbones import backbones
 from keras_transfer.cli.cache import cache
 from keras_transfer.cli.demo import demo
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (fit, evaluate, export, verify, predict, backbones, demo):
+for command in (fit, adapt, evaluate, export, verify, predict, backbones, demo):
     app.command()(command)
 app.add_typer(cache, name="cache")
 

@@ -29,7 +29,7 @@ class Part(str, enum.Enum):
 
 
 def evaluate(
-    run: Annotated[pathlib.Path, typer.Argument(help="A run folder made by `fit`.")],
+    run: Annotated[pathlib.Path, typer.Argument(help="A run folder made by `fit` or `adapt`.")],
     data: Annotated[str, typer.Argument(help=DATA_HELP)],
     part: Annotated[Part, typer.Option(help="Which part; 'all' for every picture.")] = Part.test,
     output: Annotated[

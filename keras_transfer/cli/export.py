@@ -12,7 +12,7 @@ from keras_transfer.cli._tensorflow import import_quietly
 
 
 def export(
-    run: Annotated[pathlib.Path, typer.Argument(help="A run folder made by `fit`.")],
+    run: Annotated[pathlib.Path, typer.Argument(help="A run folder made by `fit` or `adapt`.")],
     base_path: Annotated[
         pathlib.Path, typer.Argument(help="The model's folder, such as models/flowers.")
     ],

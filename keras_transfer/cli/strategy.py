@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 DEFAULT_EPOCHS = 20
 DEFAULT_DROPOUT = 0.2
-StrategyName = Literal[
+StageStrategyName = Literal[
     "feature_extraction",
     "fine_tuning",
     "gradual_unfreezing",
     "probe_then_tune",
     "normalization",
     "biases",
-    "recipe",
 ]
+StrategyName = Literal[StageStrategyName, "recipe"]
 _TRAIN_MORE = tuple(name for name in get_args(StrategyName) if name != "feature_extraction")
 # Options that only some strategies know; elsewhere they would be ignored without a word.
 _KNOWN_TO = {

@@ -167,6 +167,7 @@ def test_run_is_evaluated_and_exported_like_any_other(finished, domains, tmp_pat
     assert "loads and answers" in call("verify", tmp_path / "models" / "1").output
 
 
+@pytest.mark.slow
 def test_texts_are_adapted_whatever_labels_their_training_part_has(tables, vectors, tmp_path):
     rows = list(csv.reader(tables[1].read_text().splitlines()))
     for row in rows[1:]:
@@ -184,6 +185,7 @@ def test_texts_are_adapted_whatever_labels_their_training_part_has(tables, vecto
     call("export", tmp_path / "right", tmp_path / "models")
 
 
+@pytest.mark.slow
 def test_folder_without_classes_has_a_score_and_no_accuracy(domains, tmp_path):
     flat = tmp_path / "flat"
     flat.mkdir()
@@ -227,6 +229,7 @@ def test_killed_run_goes_on_after_the_last_finished_training(domains, tmp_path, 
         call(*arguments)
 
 
+@pytest.mark.slow
 def test_rejected_models_are_not_kept(domains, tmp_path, monkeypatch):
     monkeypatch.setattr(kx.CollapseGuard, "problem", lambda *_, **__: "it has collapsed")
     with pytest.warns(UserWarning, match="rejected the model of each epoch"):

@@ -48,4 +48,5 @@ after = kx.evaluate(model, target.test, verbose=False).accuracy
 print(f"Accuracy on the target: {before:.3f} by the source alone, {after:.3f} adapted.")
 
 # What is kept is the model: adapted.model is model.
-model.save("adapted.keras") if not smoke else None
+if not smoke:
+    model.save("adapted.keras")

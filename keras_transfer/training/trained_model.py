@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_transfer.adaptation.batches import is_pair
+from keras_transfer.adaptation.batches import check_target_labels, is_pair
 from keras_transfer.adaptation.domain_adaptation import DomainAdaptation
 from keras_transfer.adaptation.on_features import AdaptationOnFeatures
 from keras_transfer.data.domains import domains_of
@@ -83,11 +83,7 @@ def check_pairs(
             "Expected a kx.DomainAdaptation to be trained on `kx.pair_domains(source, target)`. "
             f"Received: batches of {train.element_spec}."
         )
-    if model.method.needs_target_labels and "target" not in train.element_spec[1]:
-        raise ValueError(
-            f"Expected labels of the target, of which {type(model.method).__name__} makes use: "
-            "`kx.pair_domains(source, target, target_labels='train')`. Received: none."
-        )
+    check_target_labels(model.method, train.element_spec[1])
     given = {name: value for name, value in not_for_pairs.items() if value is not None}
     if given:
         raise ValueError(

@@ -16,7 +16,7 @@ def squared_distances(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         float32 `[n, m]`, at least 0. NaN stays NaN.
     """
     products = tf.matmul(rows, columns, transpose_b=True)
-    squares = _squared_norms(rows)[:, None] + _squared_norms(columns)[None, :]
+    squares = squared_norms(rows)[:, None] + squared_norms(columns)[None, :]
     squared = squares - 2 * products
     # Not `tf.maximum`, which may take 0 for NaN.
     return tf.where(squared < 0, tf.zeros_like(squared), squared)
@@ -50,5 +50,6 @@ def is_diagonal(number: tf.Tensor) -> tf.Tensor:
     return numbers[:, None] == numbers[None, :]
 
 
-def _squared_norms(features: tf.Tensor) -> tf.Tensor:
+def squared_norms(features: tf.Tensor) -> tf.Tensor:
+    """Of each row, `[n, d]` to `[n]`."""
     return tf.reduce_sum(tf.square(features), axis=-1)

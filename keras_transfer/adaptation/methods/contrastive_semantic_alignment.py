@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from keras_transfer.adaptation.methods.centered_distances import centered_squared_distances
 from keras_transfer.adaptation.methods.method import DomainBatch, Method
-from keras_transfer.adaptation.methods.squared_distances import squared_distances
 from keras_transfer.adaptation.methods.weighted_mean import weighted_mean
 
 
@@ -73,7 +73,7 @@ class ContrastiveSemanticAlignment(Method):
                 "Expected source and target with labels, of some examples at least. Received: "
                 f"no labels of the {'source' if source.labels is None else 'target'}."
             )
-        squares = squared_distances(source.features[-1], target.features[-1])
+        squares = centered_squared_distances(source.features[-1], target.features[-1])
         ours, theirs = (batch.labels * batch.weights[:, tf.newaxis] for batch in (source, target))
         same = tf.matmul(ours, theirs, transpose_b=True)
         pairs = tf.reduce_sum(ours, 1)[:, tf.newaxis] * tf.reduce_sum(theirs, 1)[tf.newaxis, :]

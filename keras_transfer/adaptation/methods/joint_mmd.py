@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 import tensorflow as tf
 
 from keras_transfer.adaptation.discrepancies.bandwidths import warn_of_constant_features
 from keras_transfer.adaptation.discrepancies.joint_mmd import joint_mmd
-from keras_transfer.adaptation.discrepancies.mmd import check_settings
-from keras_transfer.adaptation.discrepancies.pair_weights import ESTIMATORS
 from keras_transfer.adaptation.discrepancies.samples import weighted_samples
-from keras_transfer.adaptation.methods.method import DomainBatch, Method
+from keras_transfer.adaptation.methods.kernel_method import KernelMethod
+from keras_transfer.adaptation.methods.method import DomainBatch
 
 
 @keras.saving.register_keras_serializable("keras_transfer")
-class JointMMD(Method):
+class JointMMD(KernelMethod):
     """Brings the joint distribution of features and predicted classes together (JAN).
 
     The squared maximum mean discrepancy of a kernel that is the product of those of the compared
@@ -52,21 +51,6 @@ class JointMMD(Method):
 
     default_weight: ClassVar[float] = 10.0
 
-    def __init__(
-        self,
-        kernels: int = 5,
-        bandwidth: float | str = "mean",
-        estimator: str = "unbiased",
-        *,
-        name: str | None = None,
-    ):
-        super().__init__(name=name)
-        check_settings(kernels, bandwidth, estimator, estimators=ESTIMATORS)
-        self.kernels = kernels
-        self.bandwidth = bandwidth
-        self.estimator = estimator
-        self.supports_jit = False  # as `tf.print` has no place in XLA
-
     def term(self, source: DomainBatch, target: DomainBatch) -> tf.Tensor:
         """The joint MMD, a float32 scalar.
 
@@ -86,15 +70,6 @@ class JointMMD(Method):
         )
         warn_of_constant_features(bandwidths, self.name, not self.supports_jit)
         return discrepancy
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {
-            "kernels": self.kernels,
-            "bandwidth": self.bandwidth,
-            "estimator": self.estimator,
-            "name": self.name,
-        }
 
 
 def _values(batch: DomainBatch) -> list[tf.Tensor]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
@@ -14,14 +12,13 @@ from keras_transfer.adaptation.discrepancies.bandwidths import (
 from keras_transfer.adaptation.discrepancies.distances import squared_distances_within
 from keras_transfer.adaptation.discrepancies.kernels import kernel_values
 from keras_transfer.adaptation.discrepancies.local_mmd import class_pair_weights
-from keras_transfer.adaptation.discrepancies.mmd import check_settings
-from keras_transfer.adaptation.discrepancies.pair_weights import ESTIMATORS
 from keras_transfer.adaptation.discrepancies.samples import weighted_samples
-from keras_transfer.adaptation.methods.method import DomainBatch, Method
+from keras_transfer.adaptation.methods.kernel_method import KernelMethod
+from keras_transfer.adaptation.methods.method import DomainBatch
 
 
 @keras.saving.register_keras_serializable("keras_transfer")
-class LocalMMD(Method):
+class LocalMMD(KernelMethod):
     """Brings the features of each class together (LMMD, as in DSAN).
 
     The mean over classes of the squared maximum mean discrepancies within them, summed over the
@@ -57,21 +54,6 @@ class LocalMMD(Method):
     'biased'
     """
 
-    def __init__(
-        self,
-        kernels: int = 5,
-        bandwidth: float | str = "mean",
-        estimator: str = "unbiased",
-        *,
-        name: str | None = None,
-    ):
-        super().__init__(name=name)
-        check_settings(kernels, bandwidth, estimator, estimators=ESTIMATORS)
-        self.kernels = kernels
-        self.bandwidth = bandwidth
-        self.estimator = estimator
-        self.supports_jit = False  # as `tf.print` has no place in XLA
-
     def term(self, source: DomainBatch, target: DomainBatch) -> tf.Tensor:
         """The local MMD, a float32 scalar.
 
@@ -105,12 +87,3 @@ class LocalMMD(Method):
         warn_of_constant_features(bandwidth, self.name, not self.supports_jit)
         squared = squared_distances_within(samples.pooled)
         return tf.reduce_sum(pairs * kernel_values(squared, bandwidth, kernels=self.kernels))
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {
-            "kernels": self.kernels,
-            "bandwidth": self.bandwidth,
-            "estimator": self.estimator,
-            "name": self.name,
-        }

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from keras_transfer.adaptation.methods.centered_distances import centered_squared_distances
 from keras_transfer.adaptation.methods.method import DomainBatch, Method
-from keras_transfer.adaptation.methods.squared_distances import squared_distances
 from keras_transfer.adaptation.methods.weighted_mean import weighted_mean
 
 
@@ -74,7 +74,7 @@ class StochasticNeighborhoodEmbedding(Method):
                 "Expected source and target with labels, of some examples at least. Received: "
                 f"no labels of the {'source' if source.labels is None else 'target'}."
             )
-        squares = squared_distances(source.features[-1], target.features[-1])
+        squares = centered_squared_distances(source.features[-1], target.features[-1])
         labeled = tf.reduce_sum(target.labels, axis=1) > 0
         counts = (tf.reduce_sum(source.labels, axis=1) > 0) & (source.weights > 0)
         pairs = counts[:, tf.newaxis] & labeled[tf.newaxis, :]

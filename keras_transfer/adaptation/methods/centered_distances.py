@@ -1,11 +1,13 @@
-"""How far apart the examples of two domains are, pair by pair."""
+"""Distances of pairs of examples for losses that take roots of them."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
+from keras_transfer.adaptation.discrepancies.distances import squared_distances, squared_norms
 
-def squared_distances(source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+
+def centered_squared_distances(source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """Squared distances of all pairs, by one matrix product.
 
     What is lost by rounding, about a millionth of the vectors' squared lengths, is set to 0.
@@ -20,9 +22,6 @@ def squared_distances(source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     # Distances stay as they are, while far from the origin they would drown in the products.
     center = tf.stop_gradient(tf.reduce_mean(source, axis=0))
     source, target = source - center, target - center
-    lengths = (
-        tf.reduce_sum(source**2, axis=1)[:, tf.newaxis]
-        + tf.reduce_sum(target**2, axis=1)[tf.newaxis, :]
-    )
-    squares = lengths - 2 * tf.matmul(source, target, transpose_b=True)
+    squares = squared_distances(source, target)
+    lengths = squared_norms(source)[:, None] + squared_norms(target)[None, :]
     return tf.where(squares > 1e-6 * lengths, squares, 0.0)

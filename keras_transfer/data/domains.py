@@ -7,11 +7,14 @@ from typing import Any, Literal, get_args
 
 import tensorflow as tf
 
+from keras_transfer.data.examples import examples_of
 from keras_transfer.data.joint import zip_longest
 from keras_transfer.data.length import counted
 from keras_transfer.data.preprocessors import settings_of
+from keras_transfer.data.splits import keep_notes
 
 TargetLabels = Literal["ignore", "train"]
+_OTHER_ORDER = 1_000_003  # far from the next seeds that somebody would take
 
 
 def pair_domains(
@@ -23,7 +26,9 @@ def pair_domains(
     """Puts batches of a labeled source and a target side by side, for `kx.DomainAdaptation`.
 
     Each step takes one batch of each. An epoch is as long as the longer dataset; the shorter one
-    starts again, shuffled anew where it shuffles. Batches may be of different sizes.
+    starts again, shuffled anew where it shuffles. Batches may be of different sizes. The target of
+    this package's loaders is shuffled by another seed than the source: two folders with the same
+    things in them would come in one order otherwise, each picture beside its counterpart.
 
     Args:
         source: tf.data.Dataset of batches `(inputs, labels)` or `(inputs, labels,
@@ -56,6 +61,7 @@ def pair_domains(
     {'source': 8, 'target': 4} ['source']
     """
     _check(source, target, target_labels)
+    target = _apart(source, target)
     weighted = any(len(_specs(dataset)) == 3 for dataset in (source, target))
     labeled = ("source", "target") if target_labels == "train" else ("source",)
 
@@ -76,6 +82,21 @@ def pair_domains(
     # `kx.fine_tune` looks for the features of each domain.
     pairs.domains = tuple(domains.values())
     return pairs
+
+
+def _apart(source: tf.data.Dataset, target: tf.data.Dataset) -> tf.data.Dataset:
+    """The target in an order that has nothing to do with the source's.
+
+    Where both show the same things, as many and in one order of names, the same seed would put
+    each beside its counterpart in every batch: as good as labels, and not so in real use.
+    """
+    of_source, of_target = examples_of(source), examples_of(target)
+    if of_source is None or of_target is None or of_target.shuffle_seed is None:
+        return target
+    if of_source.shuffle_seed != of_target.shuffle_seed:
+        return target
+    reshuffled = of_target.reshuffled(of_target.shuffle_seed + _OTHER_ORDER)
+    return keep_notes(reshuffled.dataset(), target)
 
 
 def domains_of(dataset: Any) -> dict[str, tf.data.Dataset] | None:

@@ -41,6 +41,8 @@ class Examples:
         batched: whether `load` takes a batch, for what depends on all of it, such as padding.
         lengths: int array, by number, where examples are padded to the longest of their batch:
             those of one length come together. None leaves them where they are.
+        shuffle_seed: int, what `as_trained` is shuffled by; None where it is not.
+        shuffle_buffer: int, how many examples are held in memory for it.
     """
 
     in_order: tf.data.Dataset
@@ -52,6 +54,8 @@ class Examples:
     batch_size: int
     batched: bool = False
     lengths: np.ndarray | None = None
+    shuffle_seed: int | None = None
+    shuffle_buffer: int = 1
 
     def dataset(self) -> tf.data.Dataset:
         """Batches `(what the model gets, labels)`, with these examples noted on them."""
@@ -60,6 +64,18 @@ class Examples:
         ).prefetch(tf.data.AUTOTUNE)
         made.examples = self
         return made
+
+    def reshuffled(self, seed: Any, *, anew: bool = True) -> Examples:
+        """The same examples, shuffled by another seed.
+
+        Args:
+            seed: int, or a tensor inside a function of tf.data.
+            anew: whether every pass has an order of its own.
+        """
+        shuffled = self.in_order.shuffle(
+            self.shuffle_buffer, seed=seed, reshuffle_each_iteration=anew
+        )
+        return dataclasses.replace(self, as_trained=shuffled, shuffle_seed=seed)
 
     def digests(self) -> Iterator[bytes]:
         """16 bytes for each example by its content, in order of the numbers."""

@@ -84,19 +84,18 @@ def make_splits(
     def batches(part: str) -> tf.data.Dataset | None:
         if part not in parts:
             return None
-        in_order = shuffled = parts[part].enumerate()
-        if part == "train":
-            buffer = shuffle_buffer or max(1, int(in_order.cardinality()))
-            shuffled = in_order.shuffle(buffer, seed=seed)
-        dataset = Examples(
+        in_order = parts[part].enumerate()
+        examples = Examples(
             in_order,
-            shuffled,
+            in_order,
             resized,
             label,
             lambda: contents(part),
             f"{size} {resize}",
             batch_size,
-        ).dataset()
+            shuffle_buffer=shuffle_buffer or max(1, int(in_order.cardinality())),
+        )
+        dataset = (examples.reshuffled(seed) if part == "train" else examples).dataset()
         dataset.resize = resize  # as Keras notes `class_names` on its datasets
         return dataset
 

@@ -67,9 +67,9 @@ def make_text_splits(
             sources, labels, sizes = sources[order], labels[order], sizes[order]
         texts, targets = tf.constant(sources, tf.string), tf.constant(labels, tf.int32)
         in_order = tf.data.Dataset.range(len(sources)).enumerate()
-        dataset = Examples(
+        examples = Examples(
             in_order,
-            in_order.shuffle(len(sources), seed=seed) if part == "train" else in_order,
+            in_order,
             load=lambda numbers: load(tf.gather(texts, numbers)),
             label=lambda numbers: tf.gather(targets, numbers),
             contents=lambda: contents(sources),
@@ -77,7 +77,9 @@ def make_text_splits(
             batch_size=batch_size,
             batched=True,
             lengths=sizes,
-        ).dataset()
+            shuffle_buffer=max(1, len(sources)),
+        )
+        dataset = (examples.reshuffled(seed) if part == "train" else examples).dataset()
         if preprocessor is not None:
             dataset.preprocessor = preprocessor
         return dataset

@@ -148,3 +148,15 @@ def test_texts_preprocessed_otherwise_are_refused():
     target.preprocessor = keras.layers.TextVectorization(vocabulary=["a", "b"])
     pairs = kx.pair_domains(source, target)
     assert pairs.preprocessor is source.preprocessor
+
+
+def test_domains_of_the_same_things_are_not_paired_one_by_one():
+    pictures = np.arange(40, dtype="uint8")[:, None, None, None] * np.ones([1, 4, 4, 3], "uint8")
+    source, target = (
+        kx.arrays(pictures, np.arange(40) % 2, batch_size=4, test_split=0.1).train for _ in "st"
+    )
+    own = [np.mean(one == other) for (one, _), (other, _) in zip(source, target, strict=True)]
+    assert np.mean(own) == 1  # as they come
+    pairs = kx.pair_domains(source, target, target_labels="ignore")
+    alike = [np.mean(x["source"] == x["target"]) for x, _ in pairs]
+    assert np.mean(alike) < 0.2

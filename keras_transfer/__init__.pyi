@@ -81,6 +81,12 @@ from .models.fusion import layer_attention as layer_attention
 from .models.joint import JointModel as JointModel
 from .models.replacement import replace_layers as replace_layers
 from .models.split_frozen import split_frozen as split_frozen
+from .search.budget import SearchBudget as SearchBudget
+from .search.pruning import MedianPruner as MedianPruner
+from .search.pruning import Patience as Patience
+from .search.pruning import Pruner as Pruner
+from .search.pruning import SuccessiveHalving as SuccessiveHalving
+from .search.transfer_tuner import TransferTuner as TransferTuner
 from .serving.export import export as export
 from .serving.verify import VerificationError as VerificationError
 from .serving.verify import verify as verify
@@ -103,6 +109,8 @@ from .strategies.strategy import Strategy as Strategy
 from .strategies.weight_kinds import BiasTuning as BiasTuning
 from .strategies.weight_kinds import NormalizationTuning as NormalizationTuning
 from .training.adversarial import AdversarialTraining as AdversarialTraining
+from .training.compute_strategy import ComputeStrategy as ComputeStrategy
+from .training.compute_strategy import compute_strategy as compute_strategy
 from .training.distillation import Distillation as Distillation
 from .training.fine_tune import fine_tune as fine_tune
 from .training.learning_rate_curve import LearningRateCurve as LearningRateCurve

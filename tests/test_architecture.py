@@ -20,6 +20,7 @@ ALLOWED = {
     "training": {"adaptation", "caching", "strategies", "models", "backbones", "data"},
     "evaluation": {"strategies", "models", "backbones", "data"},
     "serving": {"strategies", "models", "backbones", "data"},
+    "search": {"training", "caching", "strategies", "models", "backbones", "data"},
     "runs": {"training", "evaluation", "models"},
     "cli": {
         "runs",
@@ -122,3 +123,9 @@ def test_library_code_has_no_assert_and_no_pickle(module):
         name.split(".")[0] in ("pickle", "dill", "joblib") for name, _ in imports(module)
     )
     assert "allow_pickle=True" not in module.read_text()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(ROOT)))
+def test_the_tuner_is_imported_where_searches_are_alone(module):
+    if module.relative_to(ROOT).parts[0] != "search":
+        assert not any(name.split(".")[0] == "keras_tuner" for name, _ in imports(module))

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pathlib
 import shutil
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,8 +14,8 @@ import numpy as np
 
 from keras_transfer._atomic import publish, staging_folder
 from keras_transfer.training.early_stopping import EarlyStopping
+from keras_transfer.training.weight_files import load_arrays, save_arrays
 
-# Arrays in NumPy's format: HDF5 answers a full disk with a crash.
 _VARIABLES, _BEST, _STATE, _START = "variables.npz", "best.npz", "state.json", "start"
 
 
@@ -76,10 +77,10 @@ class Checkpoints(keras.callbacks.Callback):
         For regularizers that pull to them; they are kept beside the epochs from now on.
         """
         if self._newest != self.folder:
-            return _load_arrays(self.folder / _START / _VARIABLES)
+            return load_arrays(self.folder / _START / _VARIABLES)
         shutil.rmtree(self.folder / _START, ignore_errors=True)
         with staging_folder(self.folder) as staging:
-            np.savez(staging / _VARIABLES, *(_array(weight) for weight in model.weights))
+            save_arrays(staging / _VARIABLES, model.weights)
             publish(staging, self.folder / _START)
         return model.get_weights()
 
@@ -95,7 +96,7 @@ class Checkpoints(keras.callbacks.Callback):
         found, self.progress = progress is self.progress, progress
         if not (found and progress.epochs):
             return
-        values = _load_arrays(self._newest / _VARIABLES)
+        values = load_arrays(self._newest / _VARIABLES)
         for variable, value in zip(_variables(model), values, strict=True):
             variable.assign(value)
         if progress.ended:
@@ -103,7 +104,7 @@ class Checkpoints(keras.callbacks.Callback):
         if done:  # as `fit` does at its end
             model.optimizer.finalize_variable_values(model.trainable_variables)
         if self.early_stopping and (self._newest / _BEST).is_file():
-            weights = _load_arrays(self._newest / _BEST)
+            weights = load_arrays(self._newest / _BEST)
             if done:
                 model.set_weights(weights)
             else:
@@ -152,7 +153,7 @@ class Checkpoints(keras.callbacks.Callback):
         return newest
 
     def _write(self, folder: pathlib.Path) -> None:
-        np.savez(folder / _VARIABLES, *(_array(variable) for variable in _variables(self.model)))
+        save_arrays(folder / _VARIABLES, _variables(self.model))
         early_stopping = None
         if self.early_stopping and self.early_stopping.best_weights is not None:
             np.savez(folder / _BEST, *self.early_stopping.best_weights)
@@ -175,17 +176,21 @@ class Checkpoints(keras.callbacks.Callback):
             )
 
 
+def epochs_in(folder: pathlib.Path) -> list[dict[str, float]]:
+    """Logs of the epochs of a training so far, all stages one after the other."""
+    newest = max(folder.glob("epoch-*"), default=None)
+    if newest is None:
+        return []
+    histories = json.loads((newest / _STATE).read_text())["progress"]["histories"]
+    return [epoch for history in histories for epoch in by_epoch(history)]
+
+
+def by_epoch(history: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
+    """What a Keras history has by names, epoch by epoch."""
+    count = max(map(len, history.values()), default=0)
+    return [{name: x[i] for name, x in history.items() if i < len(x)} for i in range(count)]
+
+
 def _variables(model: keras.Model) -> list[keras.Variable]:
     """Weights, where dropout stands in its random sequence, and the optimizer's state."""
     return [*model.variables, *model.optimizer.variables]
-
-
-def _array(variable: keras.Variable) -> np.ndarray:
-    """NumPy's files hold no bfloat16; float32 holds it exactly."""
-    value = np.asarray(variable.numpy())
-    return value if value.dtype.isbuiltin == 1 else value.astype("float32")
-
-
-def _load_arrays(path: pathlib.Path) -> list[np.ndarray]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return [arrays[f"arr_{index}"] for index in range(len(arrays.files))]

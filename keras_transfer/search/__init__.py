@@ -1,0 +1,1 @@
+"""Hyper-parameter search with KerasTuner that keeps what it has found."""

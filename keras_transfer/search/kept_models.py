@@ -1,0 +1,97 @@
+"""KerasTuner's tuner, whose models have the precision asked for and are found again."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Sequence
+
+import keras
+import keras_tuner
+from keras_tuner.engine.trial import Trial
+
+from keras_transfer.search.outcomes import COMPLETED
+from keras_transfer.search.trial_folder import TrialFolder
+from keras_transfer.training.compute_strategy import ComputeStrategy
+from keras_transfer.training.weight_files import load_arrays
+
+
+class KeptModels(keras_tuner.Tuner):
+    """What builds models in a search and loads those that it kept.
+
+    Attributes:
+        compute: kx.ComputeStrategy, of every model.
+        keep_models: int, of how many best trials the weights are kept.
+    """
+
+    compute: ComputeStrategy
+    keep_models: int
+
+    def load_model(self, trial: Trial) -> keras.Model:
+        """The model of a trial as it was after its best epoch.
+
+        Raises:
+            FileNotFoundError: if its weights are not among those that were kept.
+        """
+        folder = self.trial_folder(trial.trial_id)
+        if not folder.weights.is_file():
+            raise FileNotFoundError(
+                f"Expected a trial whose weights were kept, of the best {self.keep_models}: search "
+                f"with a larger `keep_models`. Received: trial {trial.trial_id}."
+            )
+        with self.compute.precision():
+            model = self._try_build(trial.hyperparameters)
+            if not model.built:
+                model.build_from_config(json.loads(folder.build_config.read_text()))
+            model.set_weights(load_arrays(folder.weights))
+        return model
+
+    def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
+        """Models of the best trials that were finished, the best first.
+
+        Args:
+            num_models: int from 1, up to `keep_models`.
+
+        Raises:
+            FileNotFoundError: if weights of so many were not kept.
+        """
+        return [self.load_model(trial) for trial in self.finished_trials()[:num_models]]
+
+    def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
+        """Of the best trials that were finished, the best first.
+
+        Args:
+            num_trials: int from 1.
+        """
+        return [trial.hyperparameters for trial in self.finished_trials()[:num_trials]]
+
+    def finished_trials(self) -> list[Trial]:
+        """Those with a score, the best first; KerasTuner would add failed ones."""
+        trials = self.oracle.get_best_trials(1_000_000)
+        return [trial for trial in trials if trial.status == COMPLETED]
+
+    def callbacks_of(
+        self, trial: Trial, callbacks: Sequence[keras.callbacks.Callback], execution: int
+    ) -> list[keras.callbacks.Callback]:
+        """Copies of the callbacks for one training, TensorBoard's in a folder of its own."""
+        copies = self._deepcopy_callbacks(list(callbacks))
+        if any(isinstance(copy, keras.callbacks.TensorBoard) for copy in copies):
+            self._configure_tensorboard_dir(copies, trial, execution)
+        return copies
+
+    def trial_folder(self, trial_id: str) -> TrialFolder:
+        """Where the files of a trial lie."""
+        return TrialFolder(pathlib.Path(self.get_trial_dir(trial_id)))
+
+    def _populate_initial_space(self) -> None:
+        with self.compute.scope():
+            super()._populate_initial_space()
+
+    def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        # Within, as KerasTuner has just called `clear_session`, which forgets the policy.
+        with self.compute.precision():
+            model = super()._build_hypermodel(hp)
+            before = hp.values.get("tuner/trial_id")  # Hyperband goes on with a trial
+            if before is not None:
+                model.set_weights(load_arrays(self.trial_folder(before).weights))
+        return model

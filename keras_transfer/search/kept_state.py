@@ -1,0 +1,142 @@
+"""What a search knows, in one file that is whole whenever the process is killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import warnings
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine.trial import Trial
+
+from keras_transfer._atomic import write_text
+from keras_transfer.search.oracle_state import oracle_state, set_oracle_state
+
+_NEWEST, _BEFORE = "search.json", "search.before.json"
+
+
+class KeptState:
+    """An oracle and its trials, written after every change.
+
+    KerasTuner 1.4.8 writes several files in place, and before it lets go of a finished trial; a
+    kill between leaves a file cut short, or runs the trial again:
+    https://github.com/keras-team/keras-tuner/blob/v1.4.7/keras_tuner/src/engine/oracle.py.
+    Here all of it is in one file, and the one before is kept for the case that the disk damages
+    the newest.
+
+    Args:
+        oracle: keras_tuner.Oracle.
+        folder: of the search.
+        identity: JSON dict of what a search that goes on must have in common with this one.
+    """
+
+    def __init__(
+        self, oracle: keras_tuner.Oracle, folder: pathlib.Path, identity: dict[str, dict[str, Any]]
+    ):
+        self.oracle = oracle
+        self.folder = folder
+        self.identity = json.loads(json.dumps(identity))
+
+    def write(self, besides: dict[str, Any]) -> None:
+        """Replaces the file.
+
+        Args:
+            besides: JSON dict of what else is to be kept.
+
+        Raises:
+            OSError: if there is no room or permission; the file before stays.
+        """
+        state = {
+            "identity": self.identity,
+            "oracle": oracle_state(self.oracle),
+            "trials": {key: trial.get_state() for key, trial in self.oracle.trials.items()},
+            "besides": besides,
+        }
+        text = json.dumps(state, default=_plain)
+        newest = self.folder / _NEWEST
+        try:
+            if newest.is_file():
+                _link(newest, self.folder / _BEFORE)
+            write_text(newest, f"{_digest(text)}\n{text}\n")
+        except OSError as error:
+            raise OSError(
+                f"Expected room and permission for the state of the search in {self.folder}; what "
+                f"was finished before is kept, search again to go on from there. Received: {error}."
+            ) from error
+
+    def restore(self) -> dict[str, Any] | None:
+        """Sets the oracle to the newest state that is sound; trials that were running wait first.
+
+        Returns:
+            What was kept besides; None where there is no state.
+
+        Raises:
+            ValueError: if the state is of another search.
+        """
+        state = self._newest()
+        if state is None:
+            return None
+        self._check_identity(state["identity"])
+        trials = {k: Trial.from_state(v) for k, v in state["trials"].items()}
+        set_oracle_state(self.oracle, trials, state["oracle"])
+        return state["besides"]
+
+    def _newest(self) -> dict[str, Any] | None:
+        for name in (_NEWEST, _BEFORE):
+            path = self.folder / name
+            try:
+                return _read(path)
+            except FileNotFoundError:
+                continue
+            except ValueError as error:
+                aside = path.with_name(f"{name}.damaged")
+                os.replace(path, aside)
+                warnings.warn(
+                    f"{path} is damaged ({error}) and lies in {aside.name} now; the search goes on "
+                    "from the state before.",
+                    stacklevel=4,
+                )
+        return None
+
+    def _check_identity(self, found: dict[str, dict[str, Any]]) -> None:
+        differences = []
+        for part in sorted(self.identity.keys() | found.keys()):
+            ours, theirs = self.identity.get(part, {}), found.get(part, {})
+            for name in sorted(ours.keys() | theirs.keys()):
+                if ours.get(name) != theirs.get(name):
+                    differences.append(
+                        f"{part} {name!r} was {theirs.get(name)} and is {ours.get(name)}"
+                    )
+        if differences:
+            raise ValueError(
+                "Expected the search that was begun under this `project_name`: take another name, "
+                f"or `overwrite=True` to search anew. Received: {'; '.join(differences)} "
+                f"({self.folder})."
+            )
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    digest, _, text = path.read_text(encoding="utf-8").partition("\n")
+    if digest != _digest(text.rstrip("\n")):
+        raise ValueError("its checksum is another")
+    return json.loads(text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers, which JSON does not know."""
+    return value.item()
+
+
+def _link(path: pathlib.Path, name: pathlib.Path) -> None:
+    """A second name for a file, in the place of what had it."""
+    temporary = name.with_name(f".{name.name}")
+    temporary.unlink(missing_ok=True)
+    os.link(path, temporary)
+    os.replace(temporary, name)

@@ -1,0 +1,148 @@
+"""The rules of a search, put around an oracle: what ends a trial, what ends all, what is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from keras_transfer.search.budget import SearchBudget
+from keras_transfer.search.kept_state import KeptState
+from keras_transfer.search.pruning import Curve, Pruner
+
+STOPPED, IDLE = TrialStatus.STOPPED, TrialStatus.IDLE
+
+
+class Rules:
+    """Prunes, counts and keeps, wherever the oracle is called from: this process or a worker's.
+
+    An oracle is asked by three calls, which stay what they are: `create_trial` gives none where a
+    budget is used up; `update_trial`, after every epoch, answers "STOPPED" for a trial that is to
+    end; and after each of the three the state is written. KerasTuner's own files, which are
+    written in place, are not.
+
+    Args:
+        state: of the oracle.
+        pruner: kx.Pruner or None.
+        budget: kx.SearchBudget.
+
+    Attributes:
+        ended_early: dict from names of trials to why they were ended before their last epoch.
+        ended_by: str, the limit that has ended the search; None while there is none.
+    """
+
+    def __init__(self, state: KeptState, pruner: Pruner | None, budget: SearchBudget):
+        self.ended_early: dict[str, str] = {}
+        self.ended_by: str | None = None
+        self._state, self._pruner, self._budget = state, pruner, budget
+        self._oracle = state.oracle
+        self._seconds_before = 0.0
+        self._began: float | None = None
+        self._lock = threading.RLock()
+
+    def restore(self) -> bool:
+        """Goes on from what is kept; whether there was anything."""
+        besides = self._state.restore()
+        if besides is None:
+            return False
+        self._seconds_before = besides["seconds"]
+        self.ended_early = besides["ended_early"]
+        return True
+
+    def put_around(self) -> None:
+        """From now on the oracle follows the rules."""
+        oracle = self._oracle
+        oracle.save = lambda: None
+        oracle._save_trial = lambda trial: None
+        # A trial that fails is one point of the space; it says nothing about the others.
+        oracle.max_consecutive_failed_trials = None
+        oracle.create_trial = self._kept(functools.partial(self._create, oracle.create_trial))
+        oracle.update_trial = self._kept(functools.partial(self._update, oracle.update_trial))
+        oracle.end_trial = self._kept(oracle.end_trial)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """The clock runs within."""
+        self._began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds_before, self._began = self._seconds(), None
+
+    def write(self) -> None:
+        """Keeps the state as it is."""
+        with self._lock:
+            besides = {"seconds": self._seconds(), "ended_early": self.ended_early}
+            self._state.write(besides)
+
+    def _kept(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def then_written(*args: Any, **kwargs: Any) -> Any:
+            with self._lock:
+                given = call(*args, **kwargs)
+                if getattr(given, "status", None) != IDLE:
+                    self.write()
+                return given
+
+        return then_written
+
+    def _create(self, create: Callable[[str], Trial], tuner_id: str) -> Trial:
+        self.ended_by = self._limit()
+        if self.ended_by is None or tuner_id in self._oracle.ongoing_trials:
+            return create(tuner_id)
+        self._oracle.tuner_ids.discard(tuner_id)
+        return Trial(hyperparameters=self._oracle.get_space(), trial_id="", status=STOPPED)
+
+    def _update(
+        self,
+        update: Callable[..., Trial],
+        trial_id: str,
+        metrics: Mapping[str, float],
+        step: int = 0,
+    ) -> Trial:
+        self._forget_from(trial_id, step)
+        trial = update(trial_id, metrics, step=step)
+        reason = self._reason_to_end(trial)
+        if reason is None:
+            return trial
+        self.ended_early[trial_id] = reason
+        # Not the oracle's own one: that is running until `end_trial`.
+        return Trial(hyperparameters=trial.hyperparameters, trial_id=trial_id, status=STOPPED)
+
+    def _forget_from(self, trial_id: str, step: int) -> None:
+        """Epochs that are trained again after a kill take the place of what was told of them."""
+        for history in self._oracle.trials[trial_id].metrics.metrics.values():
+            # Private: KerasTuner would take the mean of both.
+            for known in [known for known in history._observations if known >= step]:
+                del history._observations[known]
+
+    def _reason_to_end(self, trial: Trial) -> str | None:
+        if self._pruner is not None:
+            others = [x for x in self._oracle.trials.values() if x is not trial]
+            curves = [curve for curve in map(self._curve, others) if curve]
+            if self._pruner.prunes(self._curve(trial), curves):
+                return f"pruned by {self._pruner}"
+        limit = self._limit()
+        return None if limit is None else f"budget of {limit} used up"
+
+    def _curve(self, trial: Trial) -> Curve:
+        """Of the objective, an epoch each, higher is better."""
+        objective = self._oracle.objective
+        if not trial.metrics.exists(objective.name):
+            return []
+        sign = 1.0 if objective.direction == "max" else -1.0
+        return [sign * x.mean() for x in trial.metrics.get_history(objective.name)]
+
+    def _limit(self) -> str | None:
+        epochs = sum(len(self._curve(trial)) for trial in self._oracle.trials.values())
+        return self._budget.reached(
+            seconds=self._seconds(), epochs=epochs, folder=self._state.folder
+        )
+
+    def _seconds(self) -> float:
+        running = 0.0 if self._began is None else time.monotonic() - self._began
+        return self._seconds_before + running

@@ -1,0 +1,59 @@
+"""The files of one trial."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import shutil
+from typing import Any
+
+from keras_transfer._atomic import write_text
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialFolder:
+    """Where the files of a trial lie.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: pathlib.Path
+
+    @property
+    def weights(self) -> pathlib.Path:
+        """Of the best epoch."""
+        return self.path / "weights.npz"
+
+    @property
+    def build_config(self) -> pathlib.Path:
+        """What a subclassed model is built from before it gets its weights."""
+        return self.path / "build_config.json"
+
+    def epochs(self, execution: int, halvings: int) -> pathlib.Path:
+        """Checkpoints of an execution with its batches halved so many times."""
+        return self.path / "epochs" / f"execution-{execution}-halved-{halvings}"
+
+    def halvings(self, execution: int) -> int:
+        """How often batches were halved before a kill."""
+        names = (self.path / "epochs").glob(f"execution-{execution}-halved-*")
+        return max((int(path.name.rpartition("-")[2]) for path in names), default=0)
+
+    def note_halving(self, execution: int, halvings: int) -> None:
+        """From now on batches are this small, after a kill, too."""
+        shutil.rmtree(self.epochs(execution, halvings - 1), ignore_errors=True)
+        self.epochs(execution, halvings).mkdir(parents=True, exist_ok=True)
+
+    def finish(self) -> None:
+        """Removes what nothing will go on from."""
+        shutil.rmtree(self.path / "epochs", ignore_errors=True)
+
+    def note_error(self, text: str) -> None:
+        """Keeps the traceback of a failure for people to read."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / "error.txt", text)
+
+    def note_build_config(self, config: Any) -> None:
+        """Keeps what the model was built from."""
+        write_text(self.build_config, json.dumps(config))

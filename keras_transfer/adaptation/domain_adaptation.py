@@ -58,9 +58,10 @@ class DomainAdaptation(keras.Model):
         normalization: what BatchNorm layers that are trained see. "joint": both domains in one
             pass, so that training has the statistics that inference has. "per_domain": each domain
             its own; the model then keeps those of the target, for which it is, and this object
-            those of the source (Chang et al., "Domain-Specific Batch Normalization for Unsupervised
-            Domain Adaptation", CVPR 2019, with one scale and shift). "frozen": they are frozen, now
-            and in each stage of `kx.fine_tune`. One pass a domain with the statistics of both
+            those of the source, which begin as those that the model has when training begins (Chang
+            et al., "Domain-Specific Batch Normalization for Unsupervised Domain Adaptation", CVPR
+            2019, with one scale and shift). "frozen": they are frozen, now and in each stage of
+            `kx.fine_tune`. One pass a domain with the statistics of both
             mixed, as it happens by itself, is what none of these does: it can cost more than
             adaptation gains.
 
@@ -119,6 +120,7 @@ class DomainAdaptation(keras.Model):
             self._get_feature_model = lambda: features
             self._passes = Passes(features, normalization)
             self.source_statistics = self._passes.source_statistics
+            self.source_has_trained = self._passes.has_trained
             *widths, classes = (x.shape[-1] for x in features.outputs)
             self.method.prepare(widths, classes, model.input)
             self._term_weight = ScheduledWeight(weight, schedule)

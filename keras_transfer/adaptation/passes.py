@@ -28,7 +28,8 @@ class Passes:
 
     Attributes:
         source_statistics: what the BatchNorm layers have seen of the source, where they keep that
-            apart; else empty.
+            apart; else empty. Before training, those of the model count.
+        has_trained: a keras.Variable of a bool that tells it, saved with these; None without them.
 
     Raises:
         ValueError: if there is no such normalization.
@@ -53,10 +54,16 @@ class Passes:
         statistics = self._target_statistics() if self._per_domain else []
         self.source_statistics = [
             keras.Variable(
-                x, dtype=x.dtype, trainable=False, aggregation="mean", name=f"source_{x.name}"
+                x,
+                dtype=x.dtype,
+                trainable=False,
+                autocast=False,
+                aggregation="mean",
+                name=f"source_{x.name}",
             )
             for x in statistics
         ]
+        self.has_trained = _bool("has_trained") if statistics else None
 
     def freeze(self) -> None:
         """Freezes what is to be frozen, as strategies set the flags of all layers."""
@@ -75,6 +82,8 @@ class Passes:
         other._layers = [layer for layer in self._layers if id(layer) in inside]
         of_tail = {id(x) for x in other._target_statistics()}
         other.source_statistics = []
+        if self.has_trained is not None and not self.has_trained.numpy():
+            _assign(self.source_statistics, self._target_statistics())
         # Nothing is kept of the source unless it has a pass of its own.
         for of_target, of_source in zip(
             self._target_statistics(), self.source_statistics, strict=False
@@ -92,7 +101,7 @@ class Passes:
             return list(self._model(inputs, training=training))
 
         if self._per_domain:
-            with self.as_source(keep=True):
+            with self.as_source(keep=bool(training)):
                 of_source = outputs(source)
             return of_source, outputs(target)
         if self._stackable:
@@ -114,16 +123,30 @@ class Passes:
         """
         statistics = self._target_statistics() if self._per_domain else []
         of_target = [tf.identity(keras.ops.convert_to_tensor(x)) for x in statistics]
-        _assign(statistics, self.source_statistics)
+        _assign(statistics, self._of_source(of_target))
         try:
             yield
         finally:
-            if keep:
+            if keep and self.has_trained is not None:
                 _assign(self.source_statistics, statistics)
+                self.has_trained.assign(True)
             _assign(statistics, of_target)
+
+    def _of_source(self, of_target: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Weights may be loaded into the model until training begins: they are the source's."""
+        return [
+            tf.where(keras.ops.convert_to_tensor(self.has_trained), own, other)
+            for own, other in zip(self.source_statistics, of_target, strict=True)
+        ]
 
     def _target_statistics(self) -> list[keras.Variable]:
         return [x for one in self._layers for x in (one.moving_mean, one.moving_variance)]
+
+
+def _bool(name: str) -> keras.Variable:
+    return keras.Variable(
+        False, dtype="bool", trainable=False, aggregation="only_first_replica", name=name
+    )
 
 
 def _assign(variables: list[keras.Variable], values: list[Any]) -> None:

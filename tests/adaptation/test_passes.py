@@ -131,6 +131,55 @@ def test_the_targets_statistics_come_back_after_an_exception():
     keras.tree.map_structure(np.testing.assert_array_equal, statistics(model), before)
 
 
+def loaded(model):
+    """Other statistics of the first layer, as those of a file would be."""
+    mean, variance = np.array([1.0, 2, 3, 4]), np.array([5.0, 6, 7, 8])
+    _, _, *rest = statistics(model)
+    for variable, value in zip(model.non_trainable_weights, [mean, variance, *rest], strict=True):
+        variable.assign(value)
+    return mean, variance
+
+
+def test_weights_loaded_before_training_are_where_both_domains_begin():
+    model = make()
+    adapted = adaptation(model, "per_domain")
+    adapted.evaluate(data(), verbose=0)  # is no training
+    mean, variance = loaded(model)
+    with adapted.as_source():
+        np.testing.assert_allclose(first(model).moving_mean, mean)
+    adapted.fit(data(), verbose=0)
+    with adapted.as_source():
+        found = statistics(model)[:2]
+    wanted = [
+        MOMENTUM * mean + (1 - MOMENTUM) * SOURCE.astype("float64").mean(0),
+        MOMENTUM * variance + (1 - MOMENTUM) * SOURCE.astype("float64").var(0),
+    ]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_weights_loaded_of_a_training_keep_the_domains_apart(tmp_path):
+    whole, begun, resumed = (adaptation(make(), "per_domain", rate=0.0) for _ in range(3))
+    whole.fit(data(), epochs=4, verbose=0)
+    begun.fit(data(), epochs=2, verbose=0)
+    begun.save_weights(tmp_path / "begun.weights.h5")
+    resumed.load_weights(tmp_path / "begun.weights.h5")
+    resumed.fit(data(), epochs=2, verbose=0)
+    for found, wanted in zip(resumed.source_statistics, whole.source_statistics, strict=True):
+        np.testing.assert_array_equal(found.numpy(), wanted.numpy())
+
+
+def test_statistics_of_the_source_are_not_rounded_in_mixed_precision():
+    keras.config.set_dtype_policy("mixed_float16")
+    model = make()
+    adapted = adaptation(model, "per_domain")
+    adapted.fit(data(), epochs=3, verbose=0)
+    seen, share = SOURCE.astype("float16").astype("float64"), 1 - MOMENTUM**3
+    with adapted.as_source():
+        found = statistics(model)[:2]
+    wanted = [share * seen.mean(0), MOMENTUM**3 + share * seen.var(0)]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
 def test_as_source_is_the_model_where_there_are_no_statistics_apart():
     model = make()
     adapted = adaptation(model, "joint")

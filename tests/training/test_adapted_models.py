@@ -325,9 +325,22 @@ def test_where_there_are_no_features_it_says_why(make, capsys, given, data, reas
     assert reason in capsys.readouterr().out
 
 
+def test_statistics_loaded_before_training_are_those_of_both_domains(make, tmp_path, capsys):
+    adapted = make(normalization="per_domain")
+    adapted.model.set_weights([weight + 1 for weight in adapted.model.get_weights()])
+    kx.fine_tune(adapted, pairs(), epochs=1, cache=kx.FeatureCache(tmp_path), verbose=2)
+    assert "ran once" in capsys.readouterr().out
+    with adapted.as_source():
+        of_source = [layer.moving_mean.numpy() for layer in adapted._passes._layers]
+    of_target = [layer.moving_mean.numpy() for layer in adapted._passes._layers]
+    for one, other in zip(of_source, of_target, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_statistics_of_the_source_that_are_frozen_keep_from_features(make, tmp_path, capsys):
     adapted = make(normalization="per_domain")
     adapted.source_statistics[0].assign(adapted.source_statistics[0] + 1)
+    adapted.source_has_trained.assign(True)
     kx.fine_tune(adapted, pairs(), epochs=1, cache=kx.FeatureCache(tmp_path), verbose=2)
     assert "other statistics of the source" in capsys.readouterr().out
 

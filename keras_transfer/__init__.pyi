@@ -23,6 +23,8 @@ from .adaptation.methods.information_maximization import (
 )
 from .adaptation.methods.joint_mmd import JointMMD as JointMMD
 from .adaptation.methods.local_mmd import LocalMMD as LocalMMD
+from .adaptation.methods.method import DomainBatch as DomainBatch
+from .adaptation.methods.method import Method as Method
 from .adaptation.methods.minimax_entropy import MinimaxEntropy as MinimaxEntropy
 from .adaptation.methods.minimum_class_confusion import (
     MinimumClassConfusion as MinimumClassConfusion,
@@ -70,6 +72,7 @@ from .data.splits import Splits as Splits
 from .data.text_folders import text_folder as text_folder
 from .data.text_tables import text_table as text_table
 from .data.tfds import tfds as tfds
+from .data.unlabeled_images import unlabeled_image_folder as unlabeled_image_folder
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.reports import ClassificationReport as ClassificationReport
 from .evaluation.reports import RegressionReport as RegressionReport

@@ -16,6 +16,7 @@ NAMES = [name for name in kx.__all__ if name != "__version__"]
 HANDED_OUT = {
     "Block",
     "ClassificationReport",
+    "DomainBatch",
     "LearningRateCurve",
     "Recipe",
     "RegressionReport",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import TYPE_CHECKING, Any
 
@@ -84,18 +85,19 @@ def _load(data: str, settings: dict[str, Any]) -> Splits:
 
 def _load_target(settings: dict[str, Any], class_names: list[str]) -> Splits:
     """The target; of a folder without sub-folders, pictures without labels."""
-    from keras_transfer.data.unlabeled_images import holds_no_folders, unlabeled_image_folder
+    import keras_transfer as kx
+    from keras_transfer.data.unlabeled_images import holds_no_folders
 
     data = settings["target"]
     if is_text(data) or data.startswith("tfds://") or not holds_no_folders(data_folder(data)):
         return _load(data, settings)
     names = [name for name in _OF_LOADING if name != "test_split"]
-    return unlabeled_image_folder(
+    found = kx.unlabeled_image_folder(
         data_folder(data),
-        class_names,
         image_size=(settings["image_size"], settings["image_size"]),
         **{name: settings[name] for name in names},
     )
+    return dataclasses.replace(found, class_names=class_names)
 
 
 def _check_domains(source: Splits, target: Splits, settings: dict[str, Any]) -> None:

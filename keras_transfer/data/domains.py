@@ -15,6 +15,8 @@ from keras_transfer.data.splits import keep_notes
 
 TargetLabels = Literal["ignore", "train"]
 _OTHER_ORDER = 1_000_003  # far from the next seeds that somebody would take
+# What data without classes has for labels, and nobody takes for one.
+NO_LABEL = -1
 
 
 def pair_domains(

@@ -17,7 +17,7 @@ from keras_transfer.data.class_folders import (
     visible_files,
 )
 from keras_transfer.data.decoding import decode_picture
-from keras_transfer.data.readable import readable_pictures
+from keras_transfer.data.readable import check_on_error, readable_pictures
 from keras_transfer.data.resizing import Resize, check_resize
 from keras_transfer.data.splits import Splits, make_splits
 from keras_transfer.data.stratified import split_off
@@ -88,8 +88,7 @@ def image_folder(
     ['activities', 'animals_nature', 'food_drink']
     """
     check_resize(resize)
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"Expected `on_error` to be 'raise' or 'skip'. Received: {on_error!r}.")
+    check_on_error(on_error)
     folders = part_folders(pathlib.Path(path), "pictures")
     class_names = common_class_names(folders, "pictures")
     files = {

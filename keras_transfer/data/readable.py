@@ -33,6 +33,12 @@ class UnreadablePicturesError(ValueError):
         )
 
 
+def check_on_error(on_error: str) -> None:
+    """Raises a `ValueError` unless it says what to do at unreadable pictures."""
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"Expected `on_error` to be 'raise' or 'skip'. Received: {on_error!r}.")
+
+
 def readable_pictures(parts: dict[str, Examples], *, on_error: str) -> dict[str, Examples]:
     """Decodes every picture once and leaves out those that fail.
 

@@ -23,7 +23,8 @@ class Splits:
             `(batch,)`. Shuffled anew each epoch, the same way for the same seed.
         validation: tf.data.Dataset, or None where there is none. In a fixed order.
         test: tf.data.Dataset, or None where there is none. In a fixed order.
-        class_names: list of str. The name of each label; empty for numbers to be predicted.
+        class_names: list of str. The name of each label; empty for numbers to be predicted, and
+            for data without labels.
         image_size: tuple (height, width) in pixels; None for texts.
         resize: "stretch", "crop" or "pad": how pictures were brought to `image_size`; None for
             texts. `kx.fine_tune` and `kx.evaluate` note it on the model for `kx.export`; pass it

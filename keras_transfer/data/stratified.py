@@ -23,7 +23,8 @@ def stratified_indices(
         is left out.
 
     Raises:
-        ValueError: if the shares leave nothing for training, or a class has too few examples.
+        ValueError: if the shares leave nothing for training, or there are too few examples, in all
+            or of a class.
 
     Example:
 
@@ -53,6 +54,11 @@ def _split(
     if class_names:
         counts = np.bincount(chosen, minlength=len(class_names))
         _check_counts(counts, class_names, count)
+    elif count >= len(indices):
+        raise ValueError(
+            "Expected some examples on both sides of the split: add examples or choose other "
+            f"shares. Received: {len(indices)} examples, of which {count} are to be split off."
+        )
     rest, part = train_test_split(
         indices, test_size=count, random_state=seed, stratify=chosen if class_names else None
     )

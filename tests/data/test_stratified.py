@@ -51,3 +51,9 @@ def test_rare_class_is_never_on_one_side_alone(share):
     labels = np.array([0] * 100 + [1] * 2)
     with pytest.raises(ValueError, match=r"none of \['rare'\]"):
         stratified_indices(labels, ["common", "rare"], {"validation": share}, seed=0)
+
+
+@pytest.mark.parametrize(("number", "share"), [(1, 0.2), (4, 0.9)])
+def test_too_few_examples_without_classes_are_refused(number, share):
+    with pytest.raises(ValueError, match=f"both sides.*Received: {number} examples, of which"):
+        stratified_indices(np.zeros(number), (), {"validation": share}, seed=0)

@@ -8,13 +8,12 @@ import pytest
 import tensorflow as tf
 
 import keras_transfer as kx
-from keras_transfer.adaptation.methods.method import Method
 
 QUIET = {"verbose": 0}
 TWO_STAGES = {"strategy": kx.GradualUnfreezing(2, batch_norm="trainable"), "epochs": 4}
 
 
-class Constant(Method):
+class Constant(kx.Method):
     """A term that is 1."""
 
     def term(self, source, target):

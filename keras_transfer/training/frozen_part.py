@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_transfer.adaptation.selection.target_score import TargetScore
 from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.caching.frozen_features import Found
 from keras_transfer.caching.paired import find_features
@@ -76,10 +77,34 @@ class FrozenPart:
             return plain
         self._say(_told(found))
         stale = any(id(weight) in self._trained for weight in frozen_part.weights)
-        learner = Learner(tail, train, validation, found, features.name, stale)
+        learner = Learner(tail, train, validation, found, features, stale)
         if validation is not None:
             learner.validation = found[1].dataset()
         return learner
+
+    @contextlib.contextmanager
+    def scored(
+        self, learner: Learner, callbacks: Sequence[keras.callbacks.Callback]
+    ) -> Iterator[None]:
+        """While it lasts, target scores are taken on features, where the learner trains on some.
+
+        What is scored may come from a pipeline that has none; then that alone goes without.
+        """
+        features = learner.features
+        scores = [callback for callback in callbacks if isinstance(callback, TargetScore)]
+        if features is None or not scores:
+            yield
+            return
+        with contextlib.ExitStack() as stack:
+            for one in (one for score in scores for one in score.held_out()):
+                try:
+                    found = find_features(features, one.in_tuples())
+                except (NotExactError, CacheTooSmallError, OSError) as error:
+                    self._say(f"kx.TargetScore runs all of the model on the {one.name}: {error}")
+                    continue
+                stack.callback(found.close)
+                stack.enter_context(one.on_features(learner.model, found.dataset()))
+            yield
 
     def finish(self, model: keras.Model, learner: Learner) -> None:
         """Lets go of a stage's features; removes those that no other training can use."""
@@ -88,9 +113,9 @@ class FrozenPart:
             learner.model.reset_metrics()
         for part in learner.found:
             part.close()
-        if learner.stale and self._cache is not None:
+        if learner.stale and learner.features is not None and self._cache is not None:
             with contextlib.suppress(OSError, ValueError):
-                self._cache.remove(learner.entry)
+                self._cache.remove(learner.features.name)
         self._trained |= {id(weight) for weight in model.trainable_weights}
 
     def _check(self, model: keras.Model, cache: FeatureCache) -> None:

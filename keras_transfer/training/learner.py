@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_transfer.caching.frozen_features import Found
+from keras_transfer.caching.frozen_features import Found, FrozenFeatures
 
 
 @dataclasses.dataclass
@@ -21,7 +21,7 @@ class Learner:
         train: tf.data.Dataset.
         validation: tf.data.Dataset, or None.
         found: the features behind the datasets; empty where they are pictures.
-        entry: str, their name in the cache.
+        features: where those of other datasets are found; None where they are pictures.
         stale: whether they follow from weights that were trained in an earlier stage.
     """
 
@@ -29,7 +29,7 @@ class Learner:
     train: tf.data.Dataset
     validation: tf.data.Dataset | None
     found: Sequence[Found] = ()
-    entry: str = ""
+    features: FrozenFeatures | None = None
     stale: bool = False
 
 

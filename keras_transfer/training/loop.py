@@ -96,7 +96,8 @@ class StageLoop:
         learner = self.frozen_part.learner(model, data, self.validation, self.compile_options)
         learner.train = self.prepare(learner, steps)
         try:
-            return fit(model, learner, epochs=epochs, initial_epoch=done, **self.fit_options)
+            with self.frozen_part.scored(learner, self.fit_options["callbacks"]):
+                return fit(model, learner, epochs=epochs, initial_epoch=done, **self.fit_options)
         finally:
             self.frozen_part.finish(model, learner)
 

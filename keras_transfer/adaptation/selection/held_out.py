@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -52,8 +52,29 @@ class HeldOut:
             )
         self.dataset = dataset
         self.name = name
+        self._features: tuple[keras.Model, tf.data.Dataset] | None = None
         self._traced: tuple[keras.Model, bool] | None = None
         self._run: Any = None
+
+    def in_tuples(self) -> tf.data.Dataset:
+        """The dataset, of tuples that begin with inputs."""
+        if isinstance(self.dataset.element_spec, tuple):
+            return self.dataset
+        return self.dataset.map(lambda inputs: (inputs,))
+
+    @contextlib.contextmanager
+    def on_features(self, tail: keras.Model, dataset: tf.data.Dataset) -> Iterator[None]:
+        """While it lasts, the end of the model predicts what its frozen part gives.
+
+        Args:
+            tail: keras.Model that gives for features what the model gives for inputs.
+            dataset: tf.data.Dataset, `in_tuples()` with features in the place of inputs.
+        """
+        self._features = tail, dataset
+        try:
+            yield
+        finally:
+            self._features = self._traced = self._run = None
 
     def predict(self, model: keras.Model, *, features: bool, labels: bool) -> Predictions:
         """Runs the model on all batches.
@@ -62,10 +83,13 @@ class HeldOut:
             ValueError: if there are no labels where they are asked for, the dataset is empty, or
                 the model gives no logits `[n, classes]`.
         """
+        whole, (model, dataset) = model, self._features or (model, self.dataset)
         if self._traced is None or self._traced[0] is not model or self._traced[1] != features:
-            self._traced, self._run = (model, features), self._function(model, features)
+            _check_classifier(whole)
+            self._traced = model, features
+            self._run = _function(model, features, dataset.element_spec)
         with self._as_domain(model):
-            found = [self._batch(batch, labels) for batch in self.dataset]
+            found = [self._batch(batch, labels) for batch in dataset]
         if not found:
             raise ValueError(
                 f"Expected `{self.name}` to have a batch at least. Received: an empty dataset."
@@ -98,16 +122,6 @@ class HeldOut:
             np.asarray(rest[0]) if labels else None,
         )
 
-    def _function(self, model: keras.Model, features: bool) -> Any:
-        spec = self.dataset.element_spec
-        inputs = spec[0] if isinstance(spec, tuple) else spec
-        # Of any length: no second trace for the last batch. XLA is slow at this on CPUs, and knows
-        # no words.
-        signature = tf.nest.map_structure(_any_length, inputs)
-        return tf.function(
-            _forward(model, features), [signature], jit_compile=False, autograph=False
-        )
-
 
 def tells_features(model: keras.Model) -> bool:
     """Whether features of the model are known: it is adapted, or ends in a dense layer."""
@@ -123,8 +137,15 @@ def _with_features(model: keras.Model) -> keras.Model:
     return getattr(model, "feature_model", None) or compared_features(model)
 
 
+def _function(model: keras.Model, features: bool, spec: Any) -> Any:
+    inputs = spec[0] if isinstance(spec, tuple) else spec
+    # Of any length: no second trace for the last batch. XLA is slow at this on CPUs, and knows
+    # no words.
+    signature = tf.nest.map_structure(_any_length, inputs)
+    return tf.function(_forward(model, features), [signature], jit_compile=False, autograph=False)
+
+
 def _forward(model: keras.Model, features: bool) -> Callable[..., Any]:
-    _check_classifier(model)
     if not features:
         return lambda inputs: (_logits(model(inputs, training=False), model), None)
     both = _with_features(model)

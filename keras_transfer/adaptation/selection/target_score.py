@@ -33,8 +33,8 @@ class TargetScore(keras.callbacks.Callback):
 
     Higher is better: `keras.callbacks.EarlyStopping("val_target_score", mode="max",
     restore_best_weights=True)`, `keras_tuner.Objective("val_target_score", "max")`. The model
-    only predicts: weights, statistics, metrics and random states stay as they are. A callback may
-    be used for one training after another.
+    only predicts: weights, statistics, metrics and random states stay as they are; `kx.fine_tune`
+    runs its frozen part once for all epochs. A callback may be used for one training after another.
 
     Reference: for choosing without labels, Musgrave, Belongie and Lim, "Unsupervised Domain
     Adaptation: A Reality Check", 2021; for the scores see their functions, `kx.NAME_score`.
@@ -157,6 +157,10 @@ class TargetScore(keras.callbacks.Callback):
                 f"In epoch {epoch + 1}: {problem}.",
                 stacklevel=2,
             )
+
+    def held_out(self) -> list[HeldOut]:
+        """What is predicted: the target, and the source if there is one."""
+        return [one for one in (self._target, self._source) if one is not None]
 
     def _of_source(self, features: bool) -> Predictions | None:
         if self._source is None:

@@ -34,7 +34,8 @@ def adapt(
         str,
         typer.Argument(
             help="The same of the other domain, with the same classes; or a folder of pictures "
-            "without sub-folders, which has no labels to measure accuracy by."
+            "without sub-folders, or a table without the column of labels, which have none to "
+            "measure accuracy by."
         ),
     ],
     output: Annotated[pathlib.Path, typer.Option("--output", "-o", help="The run folder to make.")],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from keras_transfer.cli.adaptation_case import Case
 from keras_transfer.cli.adaptation_cases import Cases
 from keras_transfer.cli.data import data_folder, fingerprint, load_data
-from keras_transfer.cli.text import is_text, load_texts
+from keras_transfer.cli.text import has_column, is_table, is_text, load_texts
 
 if TYPE_CHECKING:
     from keras_transfer.data.splits import Splits
@@ -84,20 +84,38 @@ def _load(data: str, settings: dict[str, Any]) -> Splits:
 
 
 def _load_target(settings: dict[str, Any], class_names: list[str]) -> Splits:
-    """The target; of a folder without sub-folders, pictures without labels."""
-    import keras_transfer as kx
+    """The target; without labels where a folder has no sub-folders, or a table not the column."""
+    data = settings["target"]
+    why = _why_unlabeled(data, settings["label"])
+    if why is None:
+        return _load(data, settings)
+    print(f"{data} has {why} without labels.")
+    # What a table says is for tests cannot be tested on.
+    found = _load_unlabeled(data, settings)
+    return dataclasses.replace(found, class_names=class_names, test=None)
+
+
+def _why_unlabeled(data: str, label: str) -> str | None:
     from keras_transfer.data.unlabeled_images import holds_no_folders
 
-    data = settings["target"]
+    if is_table(data):
+        return None if has_column(data, label) else f"no column {label!r}: its texts are taken"
     if is_text(data) or data.startswith("tfds://") or not holds_no_folders(data_folder(data)):
-        return _load(data, settings)
+        return None
+    return "no sub-folders: its pictures are taken"
+
+
+def _load_unlabeled(data: str, settings: dict[str, Any]) -> Splits:
+    import keras_transfer as kx
+
+    if is_text(data):
+        return load_texts(data, settings | {"label": None, "test_split": 0.0})
     names = [name for name in _OF_LOADING if name != "test_split"]
-    found = kx.unlabeled_image_folder(
+    return kx.unlabeled_image_folder(
         data_folder(data),
         image_size=(settings["image_size"], settings["image_size"]),
         **{name: settings[name] for name in names},
     )
-    return dataclasses.replace(found, class_names=class_names)
 
 
 def _check_domains(source: Splits, target: Splits, settings: dict[str, Any]) -> None:

@@ -27,7 +27,24 @@ SequenceLength = Annotated[
 
 def is_text(data: str) -> bool:
     """Whether a data argument is a table of texts, or the bundled reviews."""
-    return data.startswith(REVIEWS) or data.lower().endswith(_TABLES)
+    return data.startswith(REVIEWS) or is_table(data)
+
+
+def is_table(data: str) -> bool:
+    """Whether a data argument is a table of texts."""
+    return not data.startswith(REVIEWS) and data.lower().endswith(_TABLES)
+
+
+def has_column(table: str, name: str) -> bool:
+    """Whether a table has a column of that name.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if its first row cannot be read.
+    """
+    from keras_transfer.data.table_rows import column_names
+
+    return name in column_names(table)
 
 
 def load_texts(data: str, settings: dict[str, Any]) -> Splits:

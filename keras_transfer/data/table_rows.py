@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import gzip
 import io
@@ -37,14 +38,26 @@ def table_rows(
         ValueError: if it has another name, is empty, lacks a column, cannot be decoded, or has a
             row with too few or too many fields.
     """
-    path = pathlib.Path(path)
+    with _reading(pathlib.Path(path), encoding) as reader:
+        yield from _chosen(pathlib.Path(path), reader, columns)
+
+
+def column_names(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> list[str]:
+    """The names of a table's columns; none of an empty file. See `table_rows`."""
+    with _reading(pathlib.Path(path), encoding) as reader:
+        return next((row for _, row in _numbered(pathlib.Path(path), reader)), [])
+
+
+@contextlib.contextmanager
+def _reading(path: pathlib.Path, encoding: str) -> Iterator[Any]:
+    """A reader of the file; what cannot be read of it is told in words."""
     dialect, encoding = _dialect(path), _known(encoding)
     if not path.is_file():
         raise FileNotFoundError(f"Expected a file of texts. Received: {path}, no file.")
     limit = csv.field_size_limit(_LONGEST)
     try:
         with _open(path) as raw, io.TextIOWrapper(raw, encoding, newline="") as lines:
-            yield from _chosen(path, csv.reader(lines, dialect, strict=True), columns)
+            yield csv.reader(lines, dialect, strict=True)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"Expected text in {encoding}; `encoding=` names another. "
@@ -120,8 +133,8 @@ def _places(path: pathlib.Path, header: list[str], columns: Sequence[str]) -> li
     wrong = [column for column in columns if header.count(column) != 1]
     if wrong:
         raise ValueError(
-            f"Expected one column for each of {wrong}; the arguments `text`, `label` and `split` "
-            f"name others. Received: {path} with the columns {header}."
+            f"Expected one column for each of {wrong}; the arguments `text`, `label` (None for "
+            f"texts without) and `split` name others. Received: {path} with the columns {header}."
         )
     return [header.index(column) for column in columns]
 

@@ -1,4 +1,4 @@
-"""A table of texts and labels, in a CSV or TSV file."""
+"""A table of texts, with or without labels, in a CSV or TSV file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_transfer.data.class_folders import PART_NAMES
+from keras_transfer.data.domains import NO_LABEL
 from keras_transfer.data.splits import Splits
 from keras_transfer.data.stratified import split_off
 from keras_transfer.data.table_rows import table_rows
@@ -21,7 +22,7 @@ def text_table(
     path: str | os.PathLike[str],
     *,
     text: str = "text",
-    label: str = "label",
+    label: str | None = "label",
     preprocessor: keras.layers.Layer | None = None,
     batch_size: int = 32,
     validation_split: float = 0.2,
@@ -43,7 +44,9 @@ def text_table(
     Args:
         path: str or path of a `.csv`, `.tsv`, `.csv.gz` or `.tsv.gz` file.
         text: str. The column of texts, which may be empty.
-        label: str. The column of labels; their values, sorted, are the `class_names`.
+        label: str. The column of labels; their values, sorted, are the `class_names`. None for
+            texts without, as the target of `kx.pair_domains`: they have the label -1, which is
+            none, and `target_labels="ignore"` leaves it out.
         preprocessor: keras.layers.Layer from strings `(batch,)` to what the model gets, such as a
             dict of "token_ids" and "padding_mask". It runs in the pipeline, and cuts what is too
             long for it. None gives the strings.
@@ -63,7 +66,8 @@ def text_table(
         FileNotFoundError: if there is no such file.
         ValueError: if the file has another name, is empty, lacks a column, cannot be decoded, or
             a row has too few or too many fields, no label or an unknown part; if there are fewer
-            than two classes or too few examples of one; or `preprocessor` does not fit.
+            than two classes or too few examples of one, or of texts without labels; or
+            `preprocessor` does not fit.
 
     Example:
 
@@ -75,9 +79,13 @@ def text_table(
     >>> data.class_names, [len(texts) for texts, labels in data.validation]
     (['bad', 'good'], [4])
     """
-    columns = [text, label] if split is None else [text, label, split]
+    columns = [column for column in (text, label, split) if column is not None]
     rows = table_rows(path, columns, encoding=encoding)
-    parts, class_names = labelled_parts(rows, f"{os.fspath(path)}")
+    class_names: list[str] = []
+    if label is None:
+        parts = _unlabelled_parts(rows, f"{os.fspath(path)}")
+    else:
+        parts, class_names = labelled_parts(rows, f"{os.fspath(path)}")
     shares = {"test": test_split, "validation": validation_split}
     return make_text_splits(
         split_off(parts, class_names, shares, seed),
@@ -108,9 +116,8 @@ def labelled_parts(
             raise ValueError(
                 f"Expected a label in each row. Received: {source}, line {line}: none."
             )
-        part = _part(names[0], f"{source}, line {line}") if names else "train"
-        # Some decoders give halves of surrogate pairs, which UTF-8 cannot say.
-        texts.setdefault(part, []).append(text.encode("utf-8", "replace"))
+        part = _part(names, f"{source}, line {line}")
+        texts.setdefault(part, []).append(_utf8(text))
         labels.setdefault(part, []).append(label)
     class_names = _class_names(labels, source)
     numbers = {name: number for number, name in enumerate(class_names)}
@@ -121,12 +128,33 @@ def labelled_parts(
     return parts, class_names
 
 
-def _part(name: str, place: str) -> str:
-    part = _PARTS.get(name.strip().lower())
+def _unlabelled_parts(
+    rows: Iterable[tuple[int, Sequence[str]]], source: str
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The same of rows that have no label."""
+    texts: dict[str, list[bytes]] = {"train": []}
+    for line, (text, *names) in rows:
+        texts.setdefault(_part(names, f"{source}, line {line}"), []).append(_utf8(text))
+    if not texts["train"]:
+        raise ValueError(f"Expected rows to train on. Received: {source} with none.")
+    return {
+        part: (np.array(found, object), np.full(len(found), NO_LABEL, np.int32))
+        for part, found in texts.items()
+    }
+
+
+def _utf8(text: str) -> bytes:
+    """Some decoders give halves of surrogate pairs, which UTF-8 cannot say."""
+    return text.encode("utf-8", "replace")
+
+
+def _part(names: Sequence[str], place: str) -> str:
+    """By the field that says it, if there is one."""
+    part = _PARTS.get(names[0].strip().lower()) if names else "train"
     if part is None:
         raise ValueError(
             f"Expected one of {list(_PARTS)} in the column that divides the rows. "
-            f"Received: {place}: {name!r}."
+            f"Received: {place}: {names[0]!r}."
         )
     return part
 

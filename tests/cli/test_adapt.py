@@ -203,6 +203,32 @@ def test_folder_without_classes_has_a_score_and_no_accuracy(domains, tmp_path):
     )
 
 
+@pytest.fixture
+def plain(tables, tmp_path):
+    """The reviews of phones without their stars."""
+    rows = list(csv.reader(tables[1].read_text().splitlines()))
+    with (tmp_path / "plain.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([row[0], row[2]] for row in rows)
+    return tmp_path / "plain.csv"
+
+
+@pytest.mark.slow
+def test_table_without_labels_has_a_score_and_no_accuracy(tables, plain, vectors, tmp_path):
+    options = [*vectors, "--split", "part", "--epochs", "2"]
+    output = call("adapt", tables[0], plain, "-o", tmp_path / "run", *options).output
+    assert "has no column 'stars': its texts are taken without labels." in " ".join(output.split())
+    assert "there is a score, but no accuracy" in output
+    figures = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert figures["cases"]["mmd"]["accuracy"] is None
+
+
+def test_table_without_labels_is_no_source_and_trains_no_oracle(tables, plain, vectors, tmp_path):
+    options = ["-o", tmp_path / "run", *vectors, "--split", "part"]
+    said = told("adapt", tables[0], plain, "--oracle-labels", *options)
+    assert "target with labels and a test part" in said
+    assert "one column for each of ['stars']" in told("adapt", plain, tables[0], *options)
+
+
 def test_killed_run_goes_on_after_the_last_finished_training(domains, tmp_path, monkeypatch):
     arguments = ["adapt", *domains, "-o", tmp_path / "run", *QUICK]
     train = Cases._train

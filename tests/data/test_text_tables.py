@@ -225,3 +225,51 @@ def test_labels_of_numbers_are_names(tmp_path):
     assert data.class_names == ["0", "1", "2"]
     labels = np.concatenate([labels for _, labels in data.validation])
     assert sorted(labels) == [0, 1, 2]
+
+
+def test_a_table_without_labels_is_a_target(tmp_path):
+    texts = [f"text {n}" for n in range(20)]
+    path = write(tmp_path / "a.csv", [(x,) for x in texts], header=("text",))
+    data = kx.text_table(path, label=None, validation_split=0.25)
+    parts = [
+        (text.numpy().decode(), int(label))
+        for part in (data.train, data.validation)
+        for text, label in part.unbatch()
+    ]
+    assert sorted(parts) == sorted((text, -1) for text in texts)
+    assert (data.num_train, data.class_names, data.test) == (15, [], None)
+    labeled = write(tmp_path / "b.csv", some_rows())
+    source = kx.text_table(labeled).train
+    [(inputs, labels)] = kx.pair_domains(source, data.train, target_labels="ignore").take(1)
+    assert inputs["target"].shape == (15,)
+    assert list(labels) == ["source"]
+
+
+def test_parts_of_texts_without_labels_are_taken(tmp_path):
+    rows = [(f"text {n}", ("train", "val", "test")[n % 3]) for n in range(9)]
+    path = write(tmp_path / "a.csv", rows, header=("text", "part"))
+    data = kx.text_table(path, label=None, split="part")
+    found = [x.numpy().decode() for texts, _ in data.validation for x in texts]
+    assert found == ["text 1", "text 4", "text 7"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ([], {}, "rows to train on. Received: .*with none"),
+        ([("one", "test")], {"split": "part"}, "rows to train on"),
+        ([("one", "test"), ("two", "tset")], {"split": "part"}, "line 3: 'tset'"),
+        ([("one", "")], {}, "both sides of the split.*Received: 1 examples"),
+        ([("one", "")], {"text": "words"}, r"\['words'\].*columns \['text', 'part'\]"),
+    ],
+)
+def test_tables_without_labels_that_cannot_be_used_are_refused(tmp_path, rows, options, message):
+    path = write(tmp_path / "a.csv", rows, header=("text", "part"))
+    with pytest.raises(ValueError, match=message):
+        kx.text_table(path, label=None, **options)
+
+
+def test_a_table_that_lacks_labels_tells_how_to_go_without(tmp_path):
+    path = write(tmp_path / "a.csv", [("one",)], header=("text",))
+    with pytest.raises(ValueError, match=r"`label` \(None for texts without\)"):
+        kx.text_table(path)

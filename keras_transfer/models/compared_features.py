@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,6 @@ from keras_transfer.models.features import end_of
 from keras_transfer.models.flat_graph import FlatGraph
 from keras_transfer.models.graph import Call, is_graph, tensors
 from keras_transfer.models.heads import pool
-from keras_transfer.models.naming import check_names
 
 
 def compared_features(model: keras.Model, layers: Sequence[str] | None = None) -> keras.Model:
@@ -68,8 +68,20 @@ def _layer_names(model: keras.Model, layers: Sequence[str]) -> list[str]:
     backbone = backbone_of(model) or model
     ends = {block.name: end_of(backbone, block).name for block in split_into_blocks(backbone)}
     names = [x.name for x in flatten(model)] + [inner.name for inner in model.layers]
-    check_names(layers, list(dict.fromkeys([*ends, *names])))
+    _check_known(layers, list(ends), names)
     return [name if name in names else ends[name] for name in layers]
+
+
+def _check_known(layers: Sequence[str], blocks: Sequence[str], names: Sequence[str]) -> None:
+    """Tells all blocks, which are few, and of the layers those whose names come near."""
+    unknown = [name for name in layers if name not in blocks and name not in names]
+    if unknown:
+        near = list(dict.fromkeys(x for y in unknown for x in difflib.get_close_matches(y, names)))
+        hint = f", for instance {near}" if near else ""
+        raise ValueError(
+            f"Expected `layers` to be names of blocks of the backbone, {list(blocks)}, or of "
+            f"layers, which `model.summary(expand_nested=True)` shows{hint}. Received: {unknown}."
+        )
 
 
 def _holds(call: Call, names: Sequence[str]) -> bool:

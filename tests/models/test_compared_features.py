@@ -100,10 +100,19 @@ def test_models_that_end_otherwise_are_refused():
             compared_features(model)
 
 
-@pytest.mark.parametrize("layers", [["nowhere"], ["first", "nowhere"]])
-def test_unknown_layers_are_refused_with_those_there_are(layers, tiny_backbone):
-    with pytest.raises(ValueError, match="first_bn(.|\n)*nowhere|nowhere(.|\n)*first_bn"):
-        compared_features(kx.Classifier(tiny_backbone, 4), layers)
+@pytest.mark.parametrize(
+    ("layers", "near"),
+    [
+        (["nowhere"], r"shows\. Received: \['nowhere'\]"),
+        (["first", "nowhere"], r"shows\. Received: \['nowhere'\]"),
+        (["frist_bn", "logit"], r"for instance \['first_bn'.*'logits'\].*\['frist_bn', 'logit'\]"),
+    ],
+)
+def test_unknown_layers_are_refused_with_blocks_and_layers_there_are(layers, near, tiny_backbone):
+    names = [block.name for block in kx.split_into_blocks(tiny_backbone)]
+    with pytest.raises(ValueError, match=near) as refused:
+        kx.DomainAdaptation(kx.Classifier(tiny_backbone, 4), kx.DeepCoral(), layers=layers)
+    assert f"names of blocks of the backbone, {names}, or of layers" in str(refused.value)
 
 
 @pytest.mark.parametrize("layers", [[], "logits"])

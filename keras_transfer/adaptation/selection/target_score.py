@@ -71,6 +71,7 @@ class TargetScore(keras.callbacks.Callback):
     >>> import numpy as np
     >>> import keras, tensorflow as tf
     >>> import keras_transfer as kx
+    >>> keras.utils.set_random_seed(0)
     >>> model = kx.Classifier(keras.Sequential([keras.Input([2]), keras.layers.Dense(4)]), 2)
     >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     >>> pixels, labels = np.array([[0.0, 3.0], [3.0, 0.0]] * 8), np.array([0, 1] * 8)

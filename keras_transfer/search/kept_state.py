@@ -13,7 +13,11 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial
 
 from keras_transfer._atomic import write_text
-from keras_transfer.search.oracle_state import oracle_state, set_oracle_state
+from keras_transfer.search.oracle_state import (
+    begin_interrupted_again,
+    oracle_state,
+    set_oracle_state,
+)
 
 _NEWEST, _BEFORE = "search.json", "search.before.json"
 
@@ -67,8 +71,11 @@ class KeptState:
                 f"was finished before is kept, search again to go on from there. Received: {error}."
             ) from error
 
-    def restore(self) -> dict[str, Any] | None:
-        """Sets the oracle to the newest state that is sound; trials that were running wait first.
+    def restore(self, *, running: bool = False) -> dict[str, Any] | None:
+        """Sets the oracle to the newest state that is sound.
+
+        Args:
+            running: whether trials of workers may still run; else they come first again.
 
         Returns:
             What was kept besides; None where there is no state.
@@ -82,6 +89,8 @@ class KeptState:
         self._check_identity(state["identity"])
         trials = {k: Trial.from_state(v) for k, v in state["trials"].items()}
         set_oracle_state(self.oracle, trials, state["oracle"])
+        if not running:
+            begin_interrupted_again(self.oracle)
         return state["besides"]
 
     def _newest(self) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ def oracle_state(oracle: keras_tuner.Oracle) -> dict[str, Any]:
 def set_oracle_state(
     oracle: keras_tuner.Oracle, trials: dict[str, Trial], state: dict[str, Any]
 ) -> None:
-    """Gives a new oracle trials and a state; those that were running come first again.
+    """Gives a new oracle trials and a state.
 
     Args:
         oracle: keras_tuner.Oracle, of the class whose state it is.
@@ -46,6 +46,14 @@ def set_oracle_state(
         oracle._populate_next = list(state["next"])
     if "random" in state:
         oracle._random_state.set_state(tuple(state["random"]))
+
+
+def begin_interrupted_again(oracle: keras_tuner.Oracle) -> None:
+    """Trials that were running when the process was killed come first.
+
+    Args:
+        oracle: keras_tuner.Oracle.
+    """
     interrupted = [trial.trial_id for trial in oracle.ongoing_trials.values()]
     waiting = [name for name in oracle._retry_queue if name not in interrupted]
     # Taken from the end.

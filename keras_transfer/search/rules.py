@@ -45,9 +45,13 @@ class Rules:
         self._began: float | None = None
         self._lock = threading.RLock()
 
-    def restore(self) -> bool:
-        """Goes on from what is kept; whether there was anything."""
-        besides = self._state.restore()
+    def restore(self, *, running: bool = False) -> bool:
+        """Goes on from what is kept; whether there was anything.
+
+        Args:
+            running: whether workers may still be at their trials.
+        """
+        besides = self._state.restore(running=running)
         if besides is None:
             return False
         self._seconds_before = besides["seconds"]
@@ -64,6 +68,15 @@ class Rules:
         oracle.create_trial = self._kept(functools.partial(self._create, oracle.create_trial))
         oracle.update_trial = self._kept(functools.partial(self._update, oracle.update_trial))
         oracle.end_trial = self._kept(oracle.end_trial)
+
+    def hand_back(self, worker: str) -> None:
+        """Gives the trial of a worker that has died to the next one that asks."""
+        with self._lock:
+            trial = self._oracle.ongoing_trials.pop(worker)
+            self._oracle.tuner_ids.discard(worker)
+            # Private: `create_trial` looks there first.
+            self._oracle._retry_queue.append(trial.trial_id)
+            self.write()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

@@ -16,6 +16,8 @@ from keras_tuner.engine.trial import Trial
 
 from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.search.budget import SearchBudget
+from keras_transfer.search.chief import is_chief, serve
+from keras_transfer.search.heartbeat import beating
 from keras_transfer.search.identity import identity_of
 from keras_transfer.search.kept_models import KeptModels
 from keras_transfer.search.kept_state import KeptState
@@ -122,8 +124,9 @@ class TransferTuner(KeptModels):
         self.cache = FeatureCache(folder / "features") if cache == "auto" else cache
         state = KeptState(oracle, folder, identity_of(oracle))
         self.rules = Rules(state, pruner, budget or SearchBudget())
-        self.rules.restore()
-        self.rules.put_around()
+        if not self._is_worker():
+            self.rules.restore(running=is_chief())
+            self.rules.put_around()
         self.seed = oracle.seed
 
     def search(
@@ -149,14 +152,20 @@ class TransferTuner(KeptModels):
                 f"{', ' if more else ''}{', '.join(type(x).__name__ for x in more)}."
             )
         self.oracle.verbose = 0 if verbose == 0 else 1
-        with self.rules.running():
+        folder = pathlib.Path(self.project_dir)
+        if is_chief():
+            with self.rules.running():
+                serve(self.oracle, folder, self.rules.hand_back)
+            return
+        with self.rules.running(), beating(folder, self.tuner_id):
             self.on_search_begin()
             while (trial := self._next_trial()).status != STOPPED:
                 self.on_trial_begin(trial)
-                self._run(trial, train, verbose=0 if verbose == 0 else verbose, **options)
+                self._run(trial, train, verbose=verbose, **options)
                 self.on_trial_end(trial)
             self.on_search_end()
-        self._check_any_finished()
+        if not self._is_worker():
+            self._check_any_finished()
 
     def run_trial(self, trial: Trial, train: tf.data.Dataset, **options: Any) -> None:
         """Trains a trial, as often as `executions_per_trial`; the oracle is told of every epoch."""
@@ -177,7 +186,7 @@ class TransferTuner(KeptModels):
     def reload(self) -> None:
         """Goes back to the state that is kept."""
         if not self._is_worker():
-            self.rules.restore()
+            self.rules.restore(running=is_chief())
 
     def _next_trial(self) -> Trial:
         while (trial := self.oracle.create_trial(self.tuner_id)).status == IDLE:

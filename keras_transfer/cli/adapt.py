@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import Annotated, Literal
 
 import typer
@@ -10,12 +9,29 @@ import typer
 from keras_transfer.cli._tensorflow import import_quietly
 from keras_transfer.cli.adaptation import adapt_run
 from keras_transfer.cli.adaptation_cases import MethodName
-from keras_transfer.cli.data import DATA_HELP
+from keras_transfer.cli.options import (
+    DATA_HELP,
+    MODEL,
+    TRAINING,
+    Backbone,
+    Blocks,
+    LabelColumn,
+    LayerDecay,
+    NewRun,
+    OnError,
+    Overwrite,
+    Pooling,
+    Resize,
+    SequenceLength,
+    SplitColumn,
+    TextColumn,
+    image_size_option,
+    on_error_option,
+)
 from keras_transfer.cli.strategy import StageStrategyName
-from keras_transfer.cli.text import LabelColumn, SequenceLength, SplitColumn, TextColumn
 
-# Headings of the help.
-ADAPTATION, DATA, MODEL, TRAINING = "Adaptation", "Data", "Model", "Training"
+# Further headings of the help.
+ADAPTATION, DATA = "Adaptation", "Data"
 METHOD_HELP = (
     "What brings the domains together. mmd, coral: distributions of features; joint_mmd, "
     "local_mmd: with predicted classes; dann, cdan: what a discriminator can tell apart; mcc, "
@@ -38,7 +54,7 @@ def adapt(
             "measure accuracy by."
         ),
     ],
-    output: Annotated[pathlib.Path, typer.Option("--output", "-o", help="The run folder to make.")],
+    output: NewRun,
     method: Annotated[
         MethodName, typer.Option(help=METHOD_HELP, rich_help_panel=ADAPTATION)
     ] = "mmd",
@@ -70,9 +86,7 @@ def adapt(
             rich_help_panel=ADAPTATION,
         ),
     ] = False,
-    backbone: Annotated[
-        str, typer.Option(help="See `keras-transfer backbones`.", rich_help_panel=MODEL)
-    ] = "efficientnet_lite0",
+    backbone: Backbone = "efficientnet_lite0",
     depths: Annotated[
         str | None,
         typer.Option(
@@ -81,10 +95,7 @@ def adapt(
             rich_help_panel=MODEL,
         ),
     ] = None,
-    pooling: Annotated[
-        Literal["avg", "max", "avgmax", "mean", "cls", "attention"],
-        typer.Option(help="Of the feature map; the last three of texts.", rich_help_panel=MODEL),
-    ] = "avg",
+    pooling: Pooling = "avg",
     standardize: Annotated[
         bool,
         typer.Option(
@@ -103,19 +114,8 @@ def adapt(
         StageStrategyName,
         typer.Option(help="Which weights move, as in `fit`.", rich_help_panel=TRAINING),
     ] = "feature_extraction",
-    blocks: Annotated[
-        str | None,
-        typer.Option(
-            help="fine_tuning: how many last blocks, or names with commas; else all.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    layer_decay: Annotated[
-        float | None,
-        typer.Option(
-            help="Each block's rate as a share of the one above it.", rich_help_panel=TRAINING
-        ),
-    ] = None,
+    blocks: Blocks = None,
+    layer_decay: LayerDecay = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -143,17 +143,12 @@ def adapt(
             rich_help_panel=TRAINING,
         ),
     ] = True,
-    image_size: Annotated[
-        int, typer.Option(min=32, help="Height and width in pixels.", rich_help_panel=DATA)
-    ] = 128,
+    image_size: Annotated[int, image_size_option(DATA)] = 128,
     resize: Annotated[
-        Literal["stretch", "crop", "pad"],
+        Resize,
         typer.Option(help="Pictures of other proportions.", rich_help_panel=DATA),
     ] = "stretch",
-    on_error: Annotated[
-        Literal["raise", "skip"],
-        typer.Option(help="At unreadable pictures.", rich_help_panel=DATA),
-    ] = "raise",
+    on_error: Annotated[OnError, on_error_option(DATA)] = "raise",
     validation_split: Annotated[
         float,
         typer.Option(
@@ -170,9 +165,7 @@ def adapt(
     label: LabelColumn = "label",
     split: SplitColumn = None,
     sequence_length: SequenceLength = 128,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is in the run folder.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Adapt a classifier of a labeled source to a target without labels.
 

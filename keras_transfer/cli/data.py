@@ -11,12 +11,6 @@ from keras_transfer.cli.text import REVIEWS, is_text
 if TYPE_CHECKING:
     from keras_transfer.data.splits import Splits
 
-DATA_HELP = (
-    "A folder of pictures, one sub-folder a class (or train/, validation/, test/ with such); "
-    "emoji_styles://noto for the bundled sample (or twemoji, openmoji); tfds://NAME. Or texts: a "
-    ".csv or .tsv file, .gz too; review_domains://movies for the bundled reviews (or products)."
-)
-
 
 def load_data(
     data: str,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keras_transfer.cli._tensorflow import import_quietly
-from keras_transfer.cli.data import DATA_HELP, load_data
+from keras_transfer.cli.data import load_data
+from keras_transfer.cli.options import Data, Run
 from keras_transfer.cli.text import is_text, load_texts
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class Part(str, enum.Enum):
 
 
 def evaluate(
-    run: Annotated[pathlib.Path, typer.Argument(help="A run folder made by `fit` or `adapt`.")],
-    data: Annotated[str, typer.Argument(help=DATA_HELP)],
+    run: Run,
+    data: Data,
     part: Annotated[Part, typer.Option(help="Which part; 'all' for every picture.")] = Part.test,
     output: Annotated[
         pathlib.Path | None,

@@ -9,10 +9,11 @@ import typer
 from rich.console import Console
 
 from keras_transfer.cli._tensorflow import import_quietly
+from keras_transfer.cli.options import Run
 
 
 def export(
-    run: Annotated[pathlib.Path, typer.Argument(help="A run folder made by `fit` or `adapt`.")],
+    run: Run,
     base_path: Annotated[
         pathlib.Path, typer.Argument(help="The model's folder, such as models/flowers.")
     ],

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import Annotated, Literal
 
 import typer
 
 from keras_transfer.cli._tensorflow import import_quietly
-from keras_transfer.cli.data import DATA_HELP
+from keras_transfer.cli.options import (
+    MODEL,
+    PICTURES,
+    TRAINING,
+    Backbone,
+    Blocks,
+    Data,
+    LabelColumn,
+    LayerDecay,
+    NewRun,
+    OnError,
+    Overwrite,
+    Pooling,
+    Resize,
+    SequenceLength,
+    SplitColumn,
+    TextColumn,
+    image_size_option,
+    on_error_option,
+)
 from keras_transfer.cli.strategy import StrategyName
-from keras_transfer.cli.text import LabelColumn, SequenceLength, SplitColumn, TextColumn
 from keras_transfer.cli.training import train_run
 
-# Headings of the help.
-MODEL, PICTURES, TRAINING = "Model", "Pictures", "Training"
 STRATEGY_HELP = (
     "Which weights move: the head alone; the backbone, too; its blocks one group after another; "
     "the head first and then all; the backbone's normalization or biases alone. 'recipe' chooses, "
@@ -23,34 +38,24 @@ STRATEGY_HELP = (
 
 
 def fit(
-    data: Annotated[str, typer.Argument(help=DATA_HELP)],
-    output: Annotated[pathlib.Path, typer.Option("--output", "-o", help="The run folder to make.")],
-    backbone: Annotated[
-        str, typer.Option(help="See `keras-transfer backbones`.", rich_help_panel=MODEL)
-    ] = "efficientnet_lite0",
+    data: Data,
+    output: NewRun,
+    backbone: Backbone = "efficientnet_lite0",
     weights: Annotated[
         str,
         typer.Option(
             help="'pretrained', 'random', or the path of a weights file.", rich_help_panel=MODEL
         ),
     ] = "pretrained",
-    image_size: Annotated[
-        int, typer.Option(min=32, help="Height and width in pixels.", rich_help_panel=PICTURES)
-    ] = 128,
+    image_size: Annotated[int, image_size_option(PICTURES)] = 128,
     resize: Annotated[
-        Literal["stretch", "crop", "pad"],
+        Resize,
         typer.Option(help="For other proportions.", rich_help_panel=PICTURES),
     ] = "stretch",
     strategy: Annotated[
         StrategyName, typer.Option(help=STRATEGY_HELP, rich_help_panel=TRAINING)
     ] = "feature_extraction",
-    blocks: Annotated[
-        str | None,
-        typer.Option(
-            help="fine_tuning: how many last blocks, or names with commas; else all.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
+    blocks: Blocks = None,
     stages: Annotated[
         int | None,
         typer.Option(
@@ -77,12 +82,7 @@ def fit(
             help="Peak of the schedule. Default: the strategy's own.", rich_help_panel=TRAINING
         ),
     ] = None,
-    layer_decay: Annotated[
-        float | None,
-        typer.Option(
-            help="Each block's rate as a share of the one above it.", rich_help_panel=TRAINING
-        ),
-    ] = None,
+    layer_decay: LayerDecay = None,
     schedule: Annotated[
         Literal["cosine", "one_cycle", "triangular", "triangular2", "constant"],
         typer.Option(help="How the learning rate moves.", rich_help_panel=TRAINING),
@@ -128,10 +128,7 @@ def fit(
         Literal["concat", "pool", "attention"],
         typer.Option(help="How several depths become one.", rich_help_panel=MODEL),
     ] = "concat",
-    pooling: Annotated[
-        Literal["avg", "max", "avgmax", "mean", "cls", "attention"],
-        typer.Option(help="Of the feature map; the last three of texts.", rich_help_panel=MODEL),
-    ] = "avg",
+    pooling: Pooling = "avg",
     standardize: Annotated[
         bool | None,
         typer.Option(
@@ -189,13 +186,8 @@ def fit(
     seed: Annotated[
         int, typer.Option(help="Of split, order, head and augmentation.", rich_help_panel=TRAINING)
     ] = 0,
-    on_error: Annotated[
-        Literal["raise", "skip"],
-        typer.Option(help="At unreadable pictures.", rich_help_panel=PICTURES),
-    ] = "raise",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is in the run folder.")
-    ] = False,
+    on_error: Annotated[OnError, on_error_option(PICTURES)] = "raise",
+    overwrite: Overwrite = False,
 ) -> None:
     """Train a classifier on a folder of pictures, or on a table of texts.
 

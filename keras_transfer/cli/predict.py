@@ -14,14 +14,13 @@ from rich.table import Table
 
 from keras_transfer._progress import track
 from keras_transfer.cli._tensorflow import import_quietly
+from keras_transfer.cli.options import Version
 
 _BATCH = 32
 
 
 def predict(
-    version: Annotated[
-        pathlib.Path, typer.Argument(help="An exported version, such as models/flowers/1.")
-    ],
+    version: Version,
     pictures: Annotated[
         list[pathlib.Path] | None, typer.Argument(help="Picture files, or folders.")
     ] = None,

@@ -1,28 +1,14 @@
-"""What stands for texts on the command line, and the options that only they have."""
+"""What stands for texts on the command line."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_transfer.data.splits import Splits
 
 REVIEWS = "review_domains://"
 _TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-_PANEL = "Texts"
-
-TextColumn = Annotated[str, typer.Option(help="Column of the texts.", rich_help_panel=_PANEL)]
-LabelColumn = Annotated[str, typer.Option(help="Column of the labels.", rich_help_panel=_PANEL)]
-SplitColumn = Annotated[
-    str | None,
-    typer.Option(help="Column that says train, validation or test.", rich_help_panel=_PANEL),
-]
-SequenceLength = Annotated[
-    int,
-    typer.Option(min=1, help="At how many tokens texts are cut.", rich_help_panel=_PANEL),
-]
 
 
 def is_text(data: str) -> bool:

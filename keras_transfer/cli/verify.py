@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import pathlib
-from typing import Annotated
-
-import typer
 from rich.console import Console
 
 from keras_transfer.cli._tensorflow import import_quietly
+from keras_transfer.cli.options import Version
 
 
 def verify(
-    version: Annotated[
-        pathlib.Path, typer.Argument(help="An exported version, such as models/flowers/1.")
-    ],
+    version: Version,
 ) -> None:
     """Check an exported version the way TF Serving loads it.
 

@@ -49,6 +49,7 @@ def train(strategy, method, **options):
         adapted.compile(keras.optimizers.SGD(0.02), loss, jit_compile=False)
     labels = adapted.method.needs_target_labels
     return adapted, adapted.fit(data(labels), epochs=1, verbose=0).history
+said = []
 """
 
 EVERY_METHOD = """
@@ -70,14 +71,44 @@ for name in sys.argv[2:]:
         "moved": float(min(start)),
         "terms": [logs["adaptation_loss"], others["adaptation_loss"]],
     }
-print(json.dumps(found))
+said.append(found)
 """
 
 
-def run(code, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-c", SETUP + code, *arguments], capture_output=True, text=True
+BATCH_NORM = """
+def normalized():
+    # Else Keras keeps for each replica what that has seen.
+    norm = keras.layers.BatchNormalization(momentum=0.5, synchronized=True)
+    return kx.Classifier(keras.Sequential([keras.Input([5]), norm]), 3)
+found = {}
+for normalization in ("joint", "per_domain"):
+    with two.scope():
+        adapted = kx.DomainAdaptation(normalized(), kx.DeepCoral(), normalization=normalization)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        adapted.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
+    pairs = kx.pair_domains(
+        tf.data.Dataset.from_tensors((x[:8], y[:8])), tf.data.Dataset.from_tensors(z[:6])
     )
+    adapted.fit(pairs, verbose=0)
+    statistics = adapted.model.layers[1].layers[0].moving_mean
+    with adapted.as_source():
+        of_source = statistics.numpy().tolist()
+    found[normalization] = [of_source, statistics.numpy().tolist()]
+said.append([found, x[:8].tolist(), z[:6].tolist()])
+"""
+
+OUTSIDE = """
+with two.scope():
+    model = make()
+adapted = kx.DomainAdaptation(model, kx.DeepCoral())
+said.append(adapted.distribute_strategy.num_replicas_in_sync)
+"""
+
+
+def run(*codes, arguments=()):
+    """What each of them says, in one process, as it takes seconds until TensorFlow is there."""
+    code = "".join((SETUP, *codes, "print(json.dumps(said))"))
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -90,8 +121,14 @@ def names():
 
 
 @functools.cache
-def figures(*names):
-    return run(EVERY_METHOD, str(ROWS), *names)
+def quick():
+    return run(EVERY_METHOD, BATCH_NORM, OUTSIDE, arguments=[str(ROWS), *QUICK])
+
+
+@functools.cache
+def others():
+    [found] = run(EVERY_METHOD, arguments=[str(ROWS), *OTHERS])
+    return found
 
 
 # Samples of pairs, labels of the target, weights that are trained, a state.
@@ -104,7 +141,7 @@ OTHERS = tuple(name for name in names() if name not in QUICK)
     "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 )
 def test_two_replicas_train_as_one_device_does(name):
-    found = figures(*(QUICK if name in QUICK else OTHERS))[name]
+    found = (quick()[0] if name in QUICK else others())[name]
     assert found["weights"] < 1e-6
     assert found["moved"] > 1e-3
     np.testing.assert_allclose(*found["terms"], rtol=1e-5, atol=1e-6)
@@ -126,13 +163,13 @@ for strategy in (one, two):
     )
     logs = adapted.fit(pairs, epochs=2, validation_data=pairs, verbose=0).history
     found.append(logs | {str(i): w.numpy().tolist() for i, w in enumerate(adapted.weights)})
-print(json.dumps(found))
+said.append(found)
 """
 
 
 @pytest.mark.slow
 def test_two_replicas_log_what_one_device_does_with_penalties_and_schedule():
-    alone, together = run(EVEN)
+    [[alone, together]] = run(EVEN)
     assert {"val_adaptation_loss", "task_loss", "val_loss", "accuracy"} < alone.keys()
     assert alone.keys() == together.keys()
     for name, value in alone.items():
@@ -143,61 +180,28 @@ HALF = """
 keras.config.set_dtype_policy("mixed_float16")
 adapted, logs = train(two, kx.MaximumMeanDiscrepancy)
 assert isinstance(adapted.optimizer, keras.optimizers.LossScaleOptimizer)
-print(json.dumps([logs[name][0] for name in ("loss", "task_loss", "adaptation_loss")]))
+said.append([logs[name][0] for name in ("loss", "task_loss", "adaptation_loss")])
 """
 
 
 @pytest.mark.slow
 def test_two_replicas_train_in_half_precision_with_scaled_losses():
-    loss, task, term = run(HALF)
+    [[loss, task, term]] = run(HALF)
     assert np.isfinite([loss, task, term]).all()
     assert loss == pytest.approx(task + term, rel=1e-3)
     assert abs(term) > 1e-3
 
 
-BATCH_NORM = """
-plain = make
-def make():
-    model = plain()
-    # Else Keras keeps for each replica what that has seen.
-    norm = keras.layers.BatchNormalization(momentum=0.5, synchronized=True)
-    return kx.Classifier(keras.Sequential([keras.Input([5]), norm]), 3)
-found = {}
-for normalization in ("joint", "per_domain"):
-    with two.scope():
-        adapted = kx.DomainAdaptation(make(), kx.DeepCoral(), normalization=normalization)
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        adapted.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
-    pairs = kx.pair_domains(
-        tf.data.Dataset.from_tensors((x[:8], y[:8])), tf.data.Dataset.from_tensors(z[:6])
-    )
-    adapted.fit(pairs, verbose=0)
-    statistics = adapted.model.layers[1].layers[0].moving_mean
-    with adapted.as_source():
-        of_source = statistics.numpy().tolist()
-    found[normalization] = [of_source, statistics.numpy().tolist()]
-print(json.dumps([found, x[:8].tolist(), z[:6].tolist()]))
-"""
-
-
 def test_synchronized_statistics_are_those_of_all_replicas():
-    found, x, z = run(BATCH_NORM)
+    found, x, z = quick()[1]
     of_source, of_target = np.mean(x, 0) / 2, np.mean(z, 0) / 2
     np.testing.assert_allclose(found["per_domain"], [of_source, of_target], atol=1e-6)
     both = (8 * of_source + 6 * of_target) / 14
     np.testing.assert_allclose(found["joint"], [both, both], atol=1e-6)
 
 
-OUTSIDE = """
-with two.scope():
-    model = make()
-adapted = kx.DomainAdaptation(model, kx.DeepCoral())
-print(json.dumps(adapted.distribute_strategy.num_replicas_in_sync))
-"""
-
-
 def test_strategy_is_that_of_the_model():
-    assert run(OUTSIDE) == 2
+    assert quick()[2] == 2
 
 
 def test_outside_of_a_strategy_batches_stay_as_they_are():

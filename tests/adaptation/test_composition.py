@@ -291,11 +291,11 @@ def weighted_pairs(source_weights, target_weights):
     return kx.pair_domains(source, target, target_labels="ignore")
 
 
-@pytest.mark.parametrize("domain", ["source", "target", "both"])
 @pytest.mark.parametrize("name", METHODS)
-def test_weights_that_sum_to_zero_are_defined(name, domain):
-    weights = np.ones(8) * (domain == "target"), np.ones(6) * (domain == "source")
-    finite(adaptation(make(), METHODS[name]()), weighted_pairs(*weights))
+def test_weights_that_sum_to_zero_are_defined(name):
+    adapted = adaptation(make(), METHODS[name]())
+    for source, target in ((0, 1), (1, 0), (0, 0)):
+        finite(adapted, weighted_pairs(source * np.ones(8), target * np.ones(6)))
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -98,17 +98,27 @@ def encode():
     return _encode
 
 
-@pytest.fixture
-def picture_folder(tmp_path: pathlib.Path) -> pathlib.Path:
-    """Two classes of ten pictures each, in four formats and several sizes."""
+def _draw_pictures(folder: pathlib.Path) -> pathlib.Path:
     random = np.random.default_rng(0)
     for label, name in enumerate(("dark", "bright")):
-        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True)
         for number in range(10):
             suffix, file_format = (("png", "PNG"), ("jpg", "JPEG"), ("bmp", "BMP"), ("gif", "GIF"))[
                 number % 4
             ]
             pixels = random.integers(0, 100, (20 + number, 30, 3)) + 150 * label
-            path = tmp_path / "pictures" / name / f"{number}.{suffix}"
+            path = folder / name / f"{number}.{suffix}"
             path.write_bytes(_encode(pixels.astype("uint8"), file_format))
-    return tmp_path / "pictures"
+    return folder
+
+
+@pytest.fixture
+def picture_folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Two classes of ten pictures each, in four formats and several sizes."""
+    return _draw_pictures(tmp_path / "pictures")
+
+
+@pytest.fixture(scope="module")
+def shared_picture_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The same for all tests of a module, which leave it as it is."""
+    return _draw_pictures(tmp_path_factory.mktemp("shared") / "pictures")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -22,10 +23,24 @@ def call(*arguments, fails=False):
     return result
 
 
+@pytest.fixture(scope="module")
+def trained(shared_picture_folder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("trained") / "run"
+    call("fit", shared_picture_folder, "--output", output, "--test-split", "0.2", *QUICK)
+    return output
+
+
+@pytest.fixture(scope="module")
+def version(trained, tmp_path_factory):
+    models = tmp_path_factory.mktemp("models")
+    call("export", trained, models)
+    return models / "1"
+
+
 @pytest.fixture
-def run(picture_folder, tmp_path):
-    call("fit", picture_folder, "--output", tmp_path / "run", "--test-split", "0.2", *QUICK)
-    return tmp_path / "run"
+def run(trained, tmp_path):
+    """A run folder that the test may change."""
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 def test_run_folder_holds_what_export_needs(run):
@@ -49,9 +64,7 @@ def test_run_folder_holds_what_export_needs(run):
     assert settings["versions"]["keras"] == keras.__version__
 
 
-def test_export_verify_predict_and_evaluate_agree(run, picture_folder, tmp_path):
-    call("export", run, tmp_path / "models")
-    version = tmp_path / "models" / "1"
+def test_export_verify_predict_and_evaluate_agree(run, version, picture_folder, tmp_path):
     assert "loads and answers" in call("verify", version).output
     rows = [
         json.loads(line)
@@ -69,11 +82,9 @@ def test_export_verify_predict_and_evaluate_agree(run, picture_folder, tmp_path)
     assert sorted(row["label"] for row in rows) == expected
 
 
-def test_predict_names_unreadable_pictures_and_answers_for_the_others(run, tmp_path, encode):
-    call("export", run, tmp_path / "models")
+def test_predict_names_unreadable_pictures_and_answers_for_the_others(version, tmp_path, encode):
     (tmp_path / "good.png").write_bytes(encode(np.zeros([9, 9, 3], np.uint8)))
     (tmp_path / "bad.png").write_bytes(b"nothing")
-    version = tmp_path / "models" / "1"
     result = call("predict", version, tmp_path / "bad.png", tmp_path / "good.png", fails=True)
     shown = " ".join(result.output.replace("│", " ").split())
     assert "not a JPEG" in shown

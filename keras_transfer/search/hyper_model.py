@@ -149,8 +149,10 @@ class TransferHyperModel(keras_tuner.HyperModel):
         chosen = self.backbones[names.index(hp.Choice("backbone", names))]
         if not isinstance(chosen, str):
             return chosen()
-        shape: dict[str, Any] = {} if self.input_shape is None else {"input_shape": self.input_shape}
-        return load_backbone(chosen, **shape)
+        options: dict[str, Any] = {}
+        if self.input_shape is not None:
+            options["input_shape"] = self.input_shape
+        return load_backbone(chosen, **options)
 
     def head(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         """Keyword arguments of `kx.Classifier`."""

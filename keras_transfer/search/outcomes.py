@@ -29,6 +29,17 @@ def trials_without_use(oracle: keras_tuner.Oracle, keep: int) -> list[str]:
     return [name for name in (*finished[keep:], *failed) if name not in to_go_on]
 
 
+def check_any_finished(oracle: keras_tuner.Oracle) -> None:
+    """Raises a `RuntimeError` if there were trials and all have failed."""
+    trials = oracle.get_best_trials(1)
+    if trials and trials[0].status == FAILED:
+        raise RuntimeError(
+            "Expected at least one trial to be trained; all have failed. Their errors are in "
+            f"`error.txt` of the trials' folders. Received in trial {trials[0].trial_id}: "
+            f"{trials[0].message}"
+        )
+
+
 def is_full_disk(error: BaseException | None) -> bool:
     """Whether there was no room or no permission to write, which no other trial would have."""
     while error is not None:

@@ -25,6 +25,7 @@ from keras_transfer.search.outcomes import (
     COMPLETED,
     FAILED,
     INVALID,
+    check_any_finished,
     is_full_disk,
     trials_without_use,
 )
@@ -165,7 +166,7 @@ class TransferTuner(KeptModels):
                 self.on_trial_end(trial)
             self.on_search_end()
         if not self._is_worker():
-            self._check_any_finished()
+            check_any_finished(self.oracle)
 
     def run_trial(self, trial: Trial, train: tf.data.Dataset, **options: Any) -> None:
         """Trains a trial, as often as `executions_per_trial`; the oracle is told of every epoch."""
@@ -205,15 +206,6 @@ class TransferTuner(KeptModels):
             self.trial_folder(trial.trial_id).note_error(trial.message)
         else:
             trial.status = COMPLETED
-
-    def _check_any_finished(self) -> None:
-        trials = self.oracle.get_best_trials(1)
-        if trials and trials[0].status == FAILED:
-            raise RuntimeError(
-                "Expected at least one trial to be trained; all have failed. The errors are in "
-                f"{self.project_dir}/trial_*/error.txt. Received in trial {trials[0].trial_id}: "
-                f"{trials[0].message}"
-            )
 
 
 def _check_counts(executions_per_trial: int, keep_models: int) -> None:

@@ -23,7 +23,7 @@ def classifier() -> keras.Model:
     """The same network for both, on features of five depths."""
     keras.utils.set_random_seed(0)
     backbone = kx.load_backbone("efficientnet_lite0", input_shape=(*size, 3))
-    return kx.Classifier(backbone, source.class_names, depths=5, standardize=True, hidden=[256])
+    return kx.Classifier(backbone, source.class_names, depths=5, standardize=True, hidden=[512])
 
 
 # The source alone. The frozen backbone runs once for each picture.

@@ -41,6 +41,7 @@ from .adaptation.selection.confidence import entropy_score as entropy_score
 from .adaptation.selection.confidence import (
     information_maximization_score as information_maximization_score,
 )
+from .adaptation.selection.discrepancy import discrepancy_score as discrepancy_score
 from .adaptation.selection.ensemble import ensemble_scores as ensemble_scores
 from .adaptation.selection.mixing_consistency import mixval_score as mixval_score
 from .adaptation.selection.neighbors import snd_score as snd_score

@@ -45,8 +45,8 @@ class TargetScore(keras.callbacks.Callback):
         source: tf.data.Dataset of batches `(inputs, labels)`, source validation data. Without it
             the guard sees target predictions alone.
         scores: names, the one that decides first: "information_maximization", "entropy", "bnm",
-            "snd", "class_ami", "dev". Not the one that the adaptation trains for. `class_ami` and
-            `dev` may take seconds an epoch.
+            "snd", "class_ami", "dev", "discrepancy". Not the one that the adaptation trains for.
+            `class_ami` and `dev` may take seconds an epoch.
         guard: `kx.CollapseGuard`.
         smoothing: float from 0, below 1. Above 0, `val_target_score` is the running mean over the
             epochs not rejected, each with this times the weight of the next. By default each epoch

@@ -13,6 +13,7 @@ from keras_transfer.adaptation.selection.confidence import (
     entropy_score,
     information_maximization_score,
 )
+from keras_transfer.adaptation.selection.discrepancy import discrepancy_score
 from keras_transfer.adaptation.selection.held_out import Predictions
 from keras_transfer.adaptation.selection.neighbors import snd_score
 from keras_transfer.adaptation.selection.weighted_risk import dev_score
@@ -26,15 +27,22 @@ SCORES: dict[str, Callable[[Predictions, Predictions | None], float]] = {
     "bnm": lambda target, _: bnm_score(target.probabilities),
     "snd": lambda target, _: snd_score(target.probabilities),
     "class_ami": lambda target, _: class_ami_score(target.features, target.probabilities),
-    "dev": lambda target, source: _dev(target, source),
+    "dev": lambda target, source: _dev(target, _needed(source)),
+    "discrepancy": lambda target, source: discrepancy_score(
+        _needed(source).features, target.features
+    ),
 }
-OF_FEATURES = frozenset(["class_ami", "dev"])
-OF_SOURCE = frozenset(["dev"])
+OF_FEATURES = frozenset(["class_ami", "dev", "discrepancy"])
+OF_SOURCE = frozenset(["dev", "discrepancy"])
 
 
-def _dev(target: Predictions, source: Predictions | None) -> float:
+def _needed(source: Predictions | None) -> Predictions:
     if source is None:
-        raise ValueError("Expected source data for `dev`. Received: source=None.")
+        raise ValueError("Expected source data for this score. Received: source=None.")
+    return source
+
+
+def _dev(target: Predictions, source: Predictions) -> float:
     labels = check_labels(source.labels, source.probabilities.shape[1], len(source.probabilities))
     of_labels = source.probabilities[np.arange(len(labels)), labels]
     losses = -np.log(np.maximum(of_labels, np.finfo("float64").tiny))

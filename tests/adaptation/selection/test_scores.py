@@ -137,6 +137,24 @@ def test_dev_score_estimates_the_target_error_where_domains_overlap():
     assert -found == pytest.approx(wrong(target).mean(), abs=0.05)
 
 
+def test_discrepancy_score_is_minus_the_mmd_and_grows_as_domains_come_together():
+    random = np.random.default_rng(0)
+    source, target = random.normal(size=(60, 3)), random.normal(size=(40, 3))
+    mmd = kx.MaximumMeanDiscrepancy()
+    far, near = target + 2, target + 0.5
+    assert kx.discrepancy_score(source, far) == pytest.approx(
+        -float(mmd(source.astype("float32"), far.astype("float32"))), rel=1e-5
+    )
+    scores = [kx.discrepancy_score(source, x) for x in (far, near, target)]
+    assert scores == sorted(scores)
+    assert scores[-1] == pytest.approx(0, abs=0.02)
+
+
+def test_discrepancy_score_wants_features_of_one_width():
+    with pytest.raises(ValueError, match="3 of the source and 2 of the target"):
+        kx.discrepancy_score(np.ones([4, 3]), np.ones([4, 2]))
+
+
 def test_dev_score_of_separable_features_is_that_of_a_few_examples():
     random = np.random.default_rng(0)
     source, target = random.normal(size=(200, 1)), random.normal(size=(200, 1)) + 12

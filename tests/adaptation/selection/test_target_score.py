@@ -119,6 +119,7 @@ def test_scores_equal_the_functions_on_what_the_model_gives():
         "snd": kx.snd_score(p),
         "class_ami": kx.class_ami_score(given, p),
         "dev": kx.dev_score(losses, of_source, given),
+        "discrepancy": kx.discrepancy_score(of_source, given),
     }
     for name, value in expected.items():
         assert history[f"val_target_{name}"][0] == pytest.approx(value, rel=1e-3, abs=1e-6), name
@@ -436,6 +437,7 @@ print(max(np.abs(one - run(two, scoped)).max() for scoped in (False, True)))
         ({"scores": []}, r"scores=\[\]"),
         ({"scores": "entropy"}, "scores='entropy'"),
         ({"scores": ["dev"]}, r"`source` for \['dev'\]"),
+        ({"scores": ["discrepancy"]}, r"`source` for \['discrepancy'\]"),
         ({"smoothing": 1.0}, "smoothing=1.0"),
         ({"smoothing": -0.1}, "smoothing=-0.1"),
     ],

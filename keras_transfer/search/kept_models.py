@@ -13,7 +13,6 @@ from keras_tuner.engine.trial import Trial
 from keras_transfer.search.outcomes import COMPLETED
 from keras_transfer.search.trial_folder import TrialFolder
 from keras_transfer.training.compute_strategy import ComputeStrategy
-from keras_transfer.training.weight_files import load_arrays
 
 
 class KeptModels(keras_tuner.Tuner):
@@ -43,7 +42,7 @@ class KeptModels(keras_tuner.Tuner):
             model = self._try_build(trial.hyperparameters)
             if not model.built:
                 model.build_from_config(json.loads(folder.build_config.read_text()))
-            model.set_weights(load_arrays(folder.weights))
+            model.set_weights(folder.load_weights())
         return model
 
     def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
@@ -93,5 +92,5 @@ class KeptModels(keras_tuner.Tuner):
             model = super()._build_hypermodel(hp)
             before = hp.values.get("tuner/trial_id")  # Hyperband goes on with a trial
             if before is not None:
-                model.set_weights(load_arrays(self.trial_folder(before).weights))
+                model.set_weights(self.trial_folder(before).load_weights())
         return model

@@ -177,7 +177,7 @@ class TransferTuner(KeptModels):
         self.oracle.end_trial(trial)
         self.trial_folder(trial.trial_id).finish()
         for other in trials_without_use(self.oracle, self.keep_models):
-            self.trial_folder(other).weights.unlink(missing_ok=True)
+            self.trial_folder(other).remove_weights()
 
     def save(self) -> None:
         """Keeps the state, which happens by itself after every change."""

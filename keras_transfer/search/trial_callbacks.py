@@ -13,7 +13,7 @@ from keras_tuner.engine.trial import TrialStatus
 
 from keras_transfer._atomic import replacing
 from keras_transfer.training.checkpoints import epochs_in
-from keras_transfer.training.weight_files import save_arrays
+from keras_transfer.training.weight_files import WeightFiles
 
 
 class TrialEndedError(Exception):
@@ -25,13 +25,21 @@ class BestWeights(keras.callbacks.Callback):
 
     Args:
         path: of the file.
+        shared: of a file with what is the same in all epochs.
         objective: keras_tuner.Objective.
         epochs: the folder of the trial's checkpoints, which say what was best before a kill.
     """
 
-    def __init__(self, path: pathlib.Path, objective: keras_tuner.Objective, epochs: pathlib.Path):
+    def __init__(
+        self,
+        path: pathlib.Path,
+        shared: pathlib.Path,
+        objective: keras_tuner.Objective,
+        epochs: pathlib.Path,
+    ):
         super().__init__()
         self._path, self._objective, self._epochs = path, objective, epochs
+        self._files = WeightFiles(shared)
         self._best: float | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -46,7 +54,7 @@ class BestWeights(keras.callbacks.Callback):
         known = self._objective.has_value(logs or {})
         if not known or self._is_better(value_of(self._objective, logs or {})):
             with replacing(self._path) as temporary:
-                save_arrays(temporary, self.model.weights)
+                self._files.save(temporary, self.model.weights)
 
     def _is_better(self, value: float) -> bool:
         if math.isnan(value):

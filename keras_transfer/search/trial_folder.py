@@ -8,7 +8,10 @@ import pathlib
 import shutil
 from typing import Any
 
+import numpy as np
+
 from keras_transfer._atomic import write_text
+from keras_transfer.training.weight_files import WeightFiles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +28,20 @@ class TrialFolder:
     def weights(self) -> pathlib.Path:
         """Of the best epoch."""
         return self.path / "weights.npz"
+
+    @property
+    def shared_weights(self) -> pathlib.Path:
+        """Of what is frozen, which all epochs share."""
+        return self.path / "shared.npz"
+
+    def load_weights(self) -> list[np.ndarray]:
+        """Of the best epoch."""
+        return WeightFiles(self.shared_weights).load(self.weights)
+
+    def remove_weights(self) -> None:
+        """Where the trial is not among the best."""
+        self.weights.unlink(missing_ok=True)
+        self.shared_weights.unlink(missing_ok=True)
 
     @property
     def build_config(self) -> pathlib.Path:

@@ -82,7 +82,7 @@ class TrialRun:
         report = ReportEpochs(
             tuner.oracle if live else None, trial.trial_id, tuner.objective, checkpoints, besides
         )
-        best = BestWeights(folder.weights, tuner.objective, checkpoints)
+        best = BestWeights(folder.weights, folder.shared_weights, tuner.objective, checkpoints)
         callbacks = tuner.callbacks_of(trial, options.pop("callbacks", ()), number)
         self._set_epochs(options)
         try:

@@ -14,9 +14,10 @@ import numpy as np
 
 from keras_transfer._atomic import publish, staging_folder
 from keras_transfer.training.early_stopping import EarlyStopping
-from keras_transfer.training.weight_files import load_arrays, save_arrays
+from keras_transfer.training.weight_files import WeightFiles, load_arrays, save_arrays
 
-_VARIABLES, _BEST, _STATE, _START = "variables.npz", "best.npz", "state.json", "start"
+_VARIABLES, _OPTIMIZER, _SHARED = "variables.npz", "optimizer.npz", "shared.npz"
+_BEST, _STATE, _START = "best.npz", "state.json", "start"
 
 
 @dataclasses.dataclass
@@ -69,6 +70,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.early_stopping = early_stopping
         self.progress = Progress()
         self._early_stopping_state: dict[str, Any] = {}
+        self._files = WeightFiles(folder / _SHARED)
         self._newest = self._find_newest()
 
     def start_weights(self, model: keras.Model) -> list[np.ndarray]:
@@ -96,8 +98,10 @@ class Checkpoints(keras.callbacks.Callback):
         found, self.progress = progress is self.progress, progress
         if not (found and progress.epochs):
             return
-        values = load_arrays(self._newest / _VARIABLES)
-        for variable, value in zip(_variables(model), values, strict=True):
+        values = self._files.load(self._newest / _VARIABLES)
+        values += load_arrays(self._newest / _OPTIMIZER)
+        variables = [*model.variables, *model.optimizer.variables]
+        for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         if progress.ended:
             return
@@ -153,7 +157,9 @@ class Checkpoints(keras.callbacks.Callback):
         return newest
 
     def _write(self, folder: pathlib.Path) -> None:
-        save_arrays(folder / _VARIABLES, _variables(self.model))
+        # Weights, and where dropout stands in its random sequence.
+        self._files.save(folder / _VARIABLES, self.model.variables)
+        save_arrays(folder / _OPTIMIZER, self.model.optimizer.variables)
         early_stopping = None
         if self.early_stopping and self.early_stopping.best_weights is not None:
             np.savez(folder / _BEST, *self.early_stopping.best_weights)
@@ -189,8 +195,3 @@ def by_epoch(history: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
     """What a Keras history has by names, epoch by epoch."""
     count = max(map(len, history.values()), default=0)
     return [{name: x[i] for name, x in history.items() if i < len(x)} for i in range(count)]
-
-
-def _variables(model: keras.Model) -> list[keras.Variable]:
-    """Weights, where dropout stands in its random sequence, and the optimizer's state."""
-    return [*model.variables, *model.optimizer.variables]

@@ -74,8 +74,11 @@ class KeptModels(keras_tuner.Tuner):
     ) -> list[keras.callbacks.Callback]:
         """Copies of the callbacks for one training, TensorBoard's in a folder of its own."""
         copies = self._deepcopy_callbacks(list(callbacks))
-        if any(isinstance(copy, keras.callbacks.TensorBoard) for copy in copies):
-            self._configure_tensorboard_dir(copies, trial, execution)
+        for copy in copies:
+            if isinstance(copy, keras.callbacks.TensorBoard):
+                copy.log_dir = self._get_tensorboard_dir(
+                    copy.log_dir, trial.trial_id, execution
+                )
         return copies
 
     def trial_folder(self, trial_id: str) -> TrialFolder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import pathlib
@@ -12,14 +11,12 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
-from keras_transfer._atomic import write_text
 from keras_transfer.search.oracle_state import (
     begin_interrupted_again,
     oracle_state,
     set_oracle_state,
 )
-
-_NEWEST, _BEFORE = "search.json", "search.before.json"
+from keras_transfer.search.state_file import BEFORE, NEWEST, read_state, write_state
 
 
 class KeptState:
@@ -44,11 +41,14 @@ class KeptState:
         self.folder = folder
         self.identity = json.loads(json.dumps(identity))
 
-    def write(self, besides: dict[str, Any]) -> None:
+    def write(self, besides: dict[str, Any]) -> str:
         """Replaces the file.
 
         Args:
             besides: JSON dict of what else is to be kept.
+
+        Returns:
+            What was written, as JSON.
 
         Raises:
             OSError: if there is no room or permission; the file before stays.
@@ -60,16 +60,14 @@ class KeptState:
             "besides": besides,
         }
         text = json.dumps(state, default=_plain)
-        newest = self.folder / _NEWEST
         try:
-            if newest.is_file():
-                _link(newest, self.folder / _BEFORE)
-            write_text(newest, f"{_digest(text)}\n{text}\n")
+            write_state(self.folder, text)
         except OSError as error:
             raise OSError(
                 f"Expected room and permission for the state of the search in {self.folder}; what "
                 f"was finished before is kept, search again to go on from there. Received: {error}."
             ) from error
+        return text
 
     def restore(self, *, running: bool = False) -> dict[str, Any] | None:
         """Sets the oracle to the newest state that is sound.
@@ -94,10 +92,10 @@ class KeptState:
         return state["besides"]
 
     def _newest(self) -> dict[str, Any] | None:
-        for name in (_NEWEST, _BEFORE):
+        for name in (NEWEST, BEFORE):
             path = self.folder / name
             try:
-                return _read(path)
+                return read_state(path)
             except FileNotFoundError:
                 continue
             except ValueError as error:
@@ -127,25 +125,6 @@ class KeptState:
             )
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
-    digest, _, text = path.read_text(encoding="utf-8").partition("\n")
-    if digest != _digest(text.rstrip("\n")):
-        raise ValueError("its checksum is another")
-    return json.loads(text)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _plain(value: Any) -> Any:
     """NumPy's numbers, which JSON does not know."""
     return value.item()
-
-
-def _link(path: pathlib.Path, name: pathlib.Path) -> None:
-    """A second name for a file, in the place of what had it."""
-    temporary = name.with_name(f".{name.name}")
-    temporary.unlink(missing_ok=True)
-    os.link(path, temporary)
-    os.replace(temporary, name)

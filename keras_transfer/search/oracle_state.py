@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras_tuner
@@ -59,6 +60,22 @@ def begin_interrupted_again(oracle: keras_tuner.Oracle) -> None:
     # Taken from the end.
     oracle._retry_queue = [*waiting, *reversed(interrupted)]
     oracle.ongoing_trials = {}
+
+
+def planned_trials(oracle: keras_tuner.Oracle) -> int | None:
+    """How many trials an oracle gives at most; None where nobody knows before the end.
+
+    Args:
+        oracle: keras_tuner.Oracle.
+    """
+    if isinstance(oracle, keras_tuner.oracles.HyperbandOracle):
+        if math.isinf(oracle.hyperband_iterations):
+            return None
+        # Private, as there is no other way.
+        brackets = range(oracle._get_num_brackets())
+        sizes = [oracle._get_size(b, r) for b in brackets for r in range(b + 1)]
+        return oracle.hyperband_iterations * sum(sizes)
+    return oracle.max_trials
 
 
 def _in_order(linked: Any) -> list[str]:

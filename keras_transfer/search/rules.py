@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,9 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from keras_transfer.search.budget import SearchBudget
 from keras_transfer.search.kept_state import KeptState
+from keras_transfer.search.oracle_state import planned_trials
 from keras_transfer.search.pruning import Curve, Pruner
+from keras_transfer.search.records import SearchRecord, search_record
 
 STOPPED, IDLE = TrialStatus.STOPPED, TrialStatus.IDLE
 
@@ -34,12 +37,15 @@ class Rules:
     Attributes:
         ended_early: dict from names of trials to why they were ended before their last epoch.
         ended_by: str, the limit that has ended the search; None while there is none.
+        budget: kx.SearchBudget.
+        listeners: called with a `SearchRecord` after every change.
     """
 
     def __init__(self, state: KeptState, pruner: Pruner | None, budget: SearchBudget):
         self.ended_early: dict[str, str] = {}
         self.ended_by: str | None = None
-        self._state, self._pruner, self._budget = state, pruner, budget
+        self.listeners: list[Callable[[SearchRecord], None]] = []
+        self._state, self._pruner, self.budget = state, pruner, budget
         self._oracle = state.oracle
         self._seconds_before = 0.0
         self._began: float | None = None
@@ -90,8 +96,17 @@ class Rules:
     def write(self) -> None:
         """Keeps the state as it is."""
         with self._lock:
-            besides = {"seconds": self._seconds(), "ended_early": self.ended_early}
-            self._state.write(besides)
+            besides = {
+                "seconds": self._seconds(),
+                "ended_early": self.ended_early,
+                "ended_by": self.ended_by,
+                "planned_trials": planned_trials(self._oracle),
+            }
+            text = self._state.write(besides)
+            if self.listeners:
+                record = search_record(json.loads(text))
+                for tell in self.listeners:
+                    tell(record)
 
     def _kept(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def then_written(*args: Any, **kwargs: Any) -> Any:
@@ -152,7 +167,7 @@ class Rules:
 
     def _limit(self) -> str | None:
         epochs = sum(len(self._curve(trial)) for trial in self._oracle.trials.values())
-        return self._budget.reached(
+        return self.budget.reached(
             seconds=self._seconds(), epochs=epochs, folder=self._state.folder
         )
 

@@ -32,6 +32,7 @@ from keras_transfer.search.outcomes import (
 from keras_transfer.search.pruning import Pruner
 from keras_transfer.search.rules import IDLE, STOPPED, Rules
 from keras_transfer.search.trial_run import TrialRun
+from keras_transfer.search.watching import watched
 from keras_transfer.training.compute_strategy import ComputeStrategy, compute_strategy
 
 _WAIT = 0.2  # seconds between questions to an oracle that waits for other trials
@@ -139,8 +140,10 @@ class TransferTuner(KeptModels):
             train: tf.data.Dataset of batches, such as `kx.image_folder(...).train`. Those of this
                 package come in the same order after a kill.
             more: nothing; arrays are to be made a dataset.
-            verbose: as in `keras.Model.fit`; 0 says nothing at all.
-            options: what `fit` gets besides: `validation_data`, `epochs`, `callbacks`.
+            verbose: "auto" shows trials, the best so far and the time left; 1 and 2 what
+                `keras.Model.fit` shows of each epoch besides; 0 nothing at all.
+            options: what `fit` gets besides: `validation_data`, `epochs`, `callbacks`. A
+                keras.callbacks.TensorBoard gets a folder a trial, and the HParams tab.
 
         Raises:
             RuntimeError: if no trial at all could be trained.
@@ -152,17 +155,22 @@ class TransferTuner(KeptModels):
                 f"kx.arrays(x, y, validation_split=0.2).train. Received: {type(train).__name__}"
                 f"{', ' if more else ''}{', '.join(type(x).__name__ for x in more)}."
             )
-        self.oracle.verbose = 0 if verbose == 0 else 1
+        self.oracle.verbose = 0  # KerasTuner's own display
         folder = pathlib.Path(self.project_dir)
         if is_chief():
-            with self.rules.running():
+            with self.rules.running(), watched(self.rules, verbose, options):
                 serve(self.oracle, folder, self.rules.hand_back)
             return
-        with self.rules.running(), beating(folder, self.tuner_id):
+        of_epochs = 0 if verbose == "auto" else verbose
+        with (
+            self.rules.running(),
+            beating(folder, self.tuner_id),
+            watched(self.rules, verbose, options),
+        ):
             self.on_search_begin()
             while (trial := self._next_trial()).status != STOPPED:
                 self.on_trial_begin(trial)
-                self._run(trial, train, verbose=verbose, **options)
+                self._run(trial, train, verbose=of_epochs, **options)
                 self.on_trial_end(trial)
             self.on_search_end()
         if not self._is_worker():

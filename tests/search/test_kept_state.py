@@ -5,7 +5,7 @@ import os
 import keras_tuner
 import pytest
 
-from keras_transfer.search import kept_state
+from keras_transfer.search import kept_state, state_file
 from keras_transfer.search.identity import identity_of
 from keras_transfer.search.kept_state import KeptState
 
@@ -69,7 +69,7 @@ def test_the_one_before_is_taken_where_the_newest_is_damaged(make_state, tmp_pat
     state = make_state()
     state.write({"number": 1})
     state.write({"number": 2})
-    path = tmp_path / kept_state._NEWEST
+    path = tmp_path / state_file.NEWEST
     path.write_text(path.read_text().replace('"number": 2', '"number": 3'))
     with pytest.warns(UserWarning, match="damaged"):
         assert make_state().restore() == {"number": 1}

@@ -24,6 +24,7 @@ ALLOWED = {
     "runs": {"training", "evaluation", "models"},
     "cli": {
         "runs",
+        "search",
         "training",
         "adaptation",
         "caching",

@@ -16,6 +16,7 @@ from keras_transfer.cli.evaluate import evaluate
 from keras_transfer.cli.export import export
 from keras_transfer.cli.fit import fit
 from keras_transfer.cli.predict import predict
+from keras_transfer.cli.search import search
 from keras_transfer.cli.verify import verify
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 for command in (fit, adapt, evaluate, export, verify, predict, backbones, demo):
     app.command()(command)
+app.add_typer(search, name="search")
 app.add_typer(cache, name="cache")
 
 

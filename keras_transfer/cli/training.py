@@ -27,7 +27,7 @@ def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool
         check_text_settings(settings)
         settings = {**settings, "image_size": None, "resize": None, "augmentation": None}
     keras.utils.set_random_seed(settings["seed"])
-    splits = _splits(settings)
+    splits = load_splits(settings)
     recipe = recipe_from(
         settings,
         num_examples=splits.num_train,
@@ -64,7 +64,8 @@ def train_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool
     return report
 
 
-def _splits(settings: dict[str, Any]) -> Splits:
+def load_splits(settings: dict[str, Any]) -> Splits:
+    """The pictures or texts that settings say."""
     if is_text(settings["data"]):
         return load_texts(settings["data"], settings)
     names = ("batch_size", "validation_split", "test_split", "seed", "resize", "on_error")

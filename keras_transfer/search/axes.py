@@ -68,7 +68,7 @@ def score_axis(search: SearchRecord) -> Axis:
     """Of the objective, over the scores that there are, with the best at 1."""
     scores = [trial.score for trial in search.ranked if trial.score is not None]
     low, high = (min(scores), max(scores)) if scores else (0.0, 1.0)
-    is_log = 0 < low and high / low > _LOG_FROM
+    is_log = low > 0 and high / low > _LOG_FROM
     best, worst = (high, low) if search.maximizes else (low, high)
     return Axis(search.objective, None, worst, best, is_log)
 
@@ -91,9 +91,7 @@ def _powers(low: float, high: float) -> list[float]:
     exponents = range(math.ceil(math.log10(small)), math.floor(math.log10(large)) + 1)
     between = [10.0**exponent for exponent in exponents]
     apart = 0.06 * math.log10(large / small)
-    ends = [
-        end for end in (small, large) if all(abs(math.log10(end / x)) > apart for x in between)
-    ]
+    ends = [end for end in (small, large) if all(abs(math.log10(end / x)) > apart for x in between)]
     return sorted([*between, *ends])
 
 

@@ -76,9 +76,7 @@ class KeptModels(keras_tuner.Tuner):
         copies = self._deepcopy_callbacks(list(callbacks))
         for copy in copies:
             if isinstance(copy, keras.callbacks.TensorBoard):
-                copy.log_dir = self._get_tensorboard_dir(
-                    copy.log_dir, trial.trial_id, execution
-                )
+                copy.log_dir = self._get_tensorboard_dir(copy.log_dir, trial.trial_id, execution)
         return copies
 
     def trial_folder(self, trial_id: str) -> TrialFolder:

@@ -81,5 +81,3 @@ def _listed(config: Mapping[str, Any]) -> list[Any]:
     if "min_value" in config:
         return [config["min_value"], config["max_value"]]
     return [config["value"]] if "value" in config else [False, True]
-
-

@@ -107,7 +107,7 @@ class SearchProgress:
         if self._search is None:
             return ""
         left = seconds_left(self._search, self._budget)
-        return "" if left is None else f"; about {duration_text(left)} left"
+        return "" if not left else f"; about {duration_text(left)} left"
 
 
 def _line(search: SearchRecord, trial: TrialRecord, number: int) -> str:
@@ -136,8 +136,9 @@ def _result(search: SearchRecord, trial: TrialRecord) -> str:
 
 
 def _at_work(search: SearchRecord, trial: TrialRecord, epochs: int | None) -> str:
-    done, of = search.epochs(trial), "" if epochs is None else f"/{epochs}"
-    return f"trial {trial.name} at epoch {done}{of}"
+    planned = trial.planned_epochs or epochs
+    of = "" if planned is None else f"/{planned}"
+    return f"trial {trial.name} at epoch {search.epochs(trial)}{of}"
 
 
 def _number(count: int, noun: str) -> str:

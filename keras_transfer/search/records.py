@@ -33,6 +33,7 @@ class TrialRecord:
         curves: of each metric, a value an epoch.
         reason: str, why it was ended early or failed; empty if neither.
         traceback: str, empty unless it failed.
+        planned_epochs: int, where the oracle says it (Hyperband), or None.
     """
 
     name: str
@@ -43,6 +44,7 @@ class TrialRecord:
     curves: Mapping[str, Sequence[float]]
     reason: str
     traceback: str
+    planned_epochs: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +170,14 @@ def _trial(
         curves=_curves(state["metrics"]["metrics"]),
         reason=reason,
         traceback=traceback,
+        planned_epochs=_planned_epochs(state["hyperparameters"]["values"]),
     )
+
+
+def _planned_epochs(values: Mapping[str, Any]) -> int | None:
+    if "tuner/epochs" not in values:
+        return None
+    return values["tuner/epochs"] - values["tuner/initial_epoch"]
 
 
 def _curves(metrics: Mapping[str, Any]) -> dict[str, list[float]]:

@@ -11,6 +11,8 @@ from keras_transfer.search.parameters import Parameter
 from keras_transfer.search.records import SearchRecord, TrialRecord
 
 _ENDED = ("finished", "pruned", "failed")
+# The tab shows the last value of a metric.
+_BEST = "best_"
 
 
 class HParamsLog:
@@ -38,7 +40,7 @@ class HParamsLog:
         self._write_config(search)
         for trial in search.trials:
             if trial.name not in self._ended:
-                self._write_trial(trial)
+                self._write_trial(trial, _BEST + search.objective)
 
     def close(self) -> None:
         """Of trials that have not ended."""
@@ -49,7 +51,8 @@ class HParamsLog:
     def _write_config(self, search: SearchRecord) -> None:
         from tensorboard.plugins.hparams import api
 
-        metrics = list(dict.fromkeys(name for trial in search.trials for name in trial.curves))
+        curves = dict.fromkeys(name for trial in search.trials for name in trial.curves)
+        metrics = [_BEST + search.objective, *curves]
         config = (list(search.parameters), metrics)
         if config == self._config:
             return
@@ -63,7 +66,7 @@ class HParamsLog:
             )
         writer.close()
 
-    def _write_trial(self, trial: TrialRecord) -> None:
+    def _write_trial(self, trial: TrialRecord, score: str) -> None:
         from tensorboard.plugins.hparams import api, api_pb2, summary
 
         name = trial.name
@@ -77,6 +80,8 @@ class HParamsLog:
             if begins:
                 api.hparams(dict(trial.values), trial_id=name)
             self._write_curves(trial)
+            if trial.score is not None:
+                tf.summary.scalar(score, trial.score, step=trial.best_epoch - 1)
             if trial.status in _ENDED:
                 failed = trial.status == "failed"
                 status = api_pb2.STATUS_FAILURE if failed else api_pb2.STATUS_SUCCESS
@@ -117,6 +122,6 @@ def _domain(parameter: Parameter) -> Any:
 def _metric(name: str) -> Any:
     from tensorboard.plugins.hparams import api
 
-    of_validation = name.startswith("val_")
+    of_validation = name.removeprefix(_BEST).startswith("val_")
     kind = api.Metric.VALIDATION if of_validation else api.Metric.TRAINING
     return api.Metric(name, display_name=name, dataset_type=kind)

@@ -31,9 +31,7 @@ def watched(rules: Rules, verbose: str | int, options: Mapping[str, Any]) -> Ite
         with contextlib.ExitStack() as stack:
             if verbose != 0:
                 live = verbose == "auto"
-                stack.enter_context(
-                    progress_shown(rules, epochs=options.get("epochs"), live=live)
-                )
+                stack.enter_context(progress_shown(rules, epochs=options.get("epochs"), live=live))
             yield
     finally:
         for log in logs:

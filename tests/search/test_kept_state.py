@@ -5,7 +5,7 @@ import os
 import keras_tuner
 import pytest
 
-from keras_transfer.search import kept_state, state_file
+from keras_transfer.search import state_file
 from keras_transfer.search.identity import identity_of
 from keras_transfer.search.kept_state import KeptState
 

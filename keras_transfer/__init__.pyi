@@ -90,6 +90,7 @@ from .search.pruning import MedianPruner as MedianPruner
 from .search.pruning import Patience as Patience
 from .search.pruning import Pruner as Pruner
 from .search.pruning import SuccessiveHalving as SuccessiveHalving
+from .search.report.page import search_report as search_report
 from .search.transfer_tuner import TransferTuner as TransferTuner
 from .serving.export import export as export
 from .serving.verify import VerificationError as VerificationError

@@ -50,6 +50,7 @@ ONLY_IN = {
     "sklearn": {
         "evaluation/domain_pictures.py",
         "evaluation/reports.py",
+        "search/importance.py",
         "data/stratified.py",
         "adaptation/selection/clusters.py",
         "adaptation/selection/weighted_risk.py",

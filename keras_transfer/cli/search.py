@@ -149,7 +149,9 @@ def run(
     ] = 1,
     seed: Annotated[
         int,
-        typer.Option(help="Of split, order, heads, and what is tried.", rich_help_panel=TRAINING),
+        typer.Option(
+            min=0, help="Of split, order, heads, and what is tried.", rich_help_panel=TRAINING
+        ),
     ] = 0,
     image_size: Annotated[int, image_size_option(PICTURES)] = 128,
     resize: Annotated[

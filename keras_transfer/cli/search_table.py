@@ -43,22 +43,22 @@ def _table(search: SearchRecord, trials: Sequence[TrialRecord]) -> Table:
         chosen = [
             (x.name, trial.values[x.name]) for x in search.differing if x.name in trial.values
         ]
-        status = trial.status if not trial.reason else f"{trial.status}: {trial.reason}"
-        told = (trial.name, text_of(trial.score), search.epochs(trial), status)
-        cells = [escape(str(cell)) for cell in (*told, settings_text(chosen) or "–")]
-        table.add_row(*cells, style=_STYLES.get(trial.status))
+        settings = settings_text(chosen) or "–"
+        if trial.status == "failed":
+            settings = f"{trial.reason}\n{settings}"
+        told = (trial.name, text_of(trial.score), search.epochs(trial), trial.status, settings)
+        table.add_row(*(escape(str(cell)) for cell in told), style=_STYLES.get(trial.status))
     return table
 
 
 def _lines(search: SearchRecord, count: int) -> list[str]:
     of = f" of {search.planned_trials}" if search.planned_trials else ""
     epochs = sum(map(search.epochs, search.trials))
-    differing = {parameter.name for parameter in search.differing}
-    # A value that some trial has: it is the same in all.
-    same = {k: v for x in search.trials for k, v in x.values.items() if k not in differing}
     lines = [f"{count}{of} trials, {epochs} epochs, {duration_text(search.seconds)}."]
-    if same:
-        lines.append(f"In all of them: {settings_text(list(same.items()))}.")
+    if search.same:
+        lines.append(f"In all of them: {settings_text([*search.same.items()])}.")
+    pruners = sorted({trial.reason for trial in search.trials if trial.status == "pruned"})
+    lines += [f"Some were {pruner}." for pruner in pruners]
     if search.ended_by:
         lines.append(f"Ended, as the budget of {search.ended_by} was used up.")
     return lines

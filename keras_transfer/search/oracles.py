@@ -15,8 +15,9 @@ def make_oracle(
         objective: str, the name of a metric whose direction KerasTuner knows.
         trials: int from 1; Hyperband's number of them follows from the epochs.
         epochs: int from 1, of Hyperband's longest trials.
-        seed: int.
+        seed: int from 0.
     """
+    seed += 1  # KerasTuner takes 0 for none and draws one
     oracles = keras_tuner.oracles
     if name == "hyperband":
         return oracles.HyperbandOracle(objective, max_epochs=epochs, seed=seed)

@@ -87,6 +87,13 @@ class SearchRecord:
             if len({x.values.get(parameter.name, absent) for x in self.trials}) > 1
         ]
 
+    @property
+    def same(self) -> dict[str, Any]:
+        """Values that all trials have in common."""
+        differing = {parameter.name for parameter in self.differing}
+        values = self.trials[0].values if self.trials else {}
+        return {name: value for name, value in values.items() if name not in differing}
+
     def epochs(self, trial: TrialRecord) -> int:
         """How many a trial has trained."""
         return len(trial.curves.get(self.objective, ()))

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     import keras_tuner
 
     from keras_transfer.data.splits import Splits
+    from keras_transfer.search.hyper_model import StrategyName
     from keras_transfer.search.pruning import Pruner
     from keras_transfer.search.transfer_tuner import TransferTuner
 
 _TRIALS = 20
 _BACKBONES = ["efficientnet_lite0"]
-_STRATEGIES = ["feature_extraction", "fine_tuning"]
+_STRATEGIES: list[StrategyName] = ["feature_extraction", "fine_tuning"]
 
 
 def splits_of(settings: dict[str, Any]) -> Splits:
@@ -52,10 +53,11 @@ def make_tuner(
     from keras_transfer.search.hyper_model import TransferHyperModel
 
     size = settings["image_size"]
+    strategies: list[StrategyName] = settings["strategy"] or _STRATEGIES
     space = TransferHyperModel(
         class_names,
         backbones=settings["backbone"] or _BACKBONES,
-        strategies=settings["strategy"] or _STRATEGIES,
+        strategies=strategies,
         input_shape=None if is_text(settings["data"]) else (size, size, 3),
         poolings=settings["pooling"] or ["avg"],
         augmentations=settings["augmentation"] or ["none"],
@@ -101,7 +103,11 @@ def _pruner(settings: dict[str, Any]) -> Pruner | None:
 
     default = "none" if settings["oracle"] == "hyperband" else "median"
     name = settings["pruner"] or default
-    pruners = {"median": kx.MedianPruner, "halving": kx.SuccessiveHalving, "patience": kx.Patience}
+    pruners: dict[str, Any] = {
+        "median": kx.MedianPruner,
+        "halving": kx.SuccessiveHalving,
+        "patience": kx.Patience,
+    }
     return pruners[name]() if name in pruners else None
 
 

@@ -37,7 +37,7 @@ def active_values(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         hyperparameters: the config of a keras_tuner.HyperParameters.
     """
-    values, active = hyperparameters["values"], {}
+    values, active = hyperparameters["values"], dict[str, Any]()
     for config in (entry["config"] for entry in hyperparameters["space"]):
         name, conditions = config["name"], [x["config"] for x in config["conditions"]]
         holds = all(x["name"] in active and active[x["name"]] in x["values"] for x in conditions)

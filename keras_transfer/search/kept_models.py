@@ -13,6 +13,7 @@ from keras_tuner.engine.trial import Trial
 from keras_transfer.search.outcomes import COMPLETED
 from keras_transfer.search.trial_folder import TrialFolder
 from keras_transfer.training.compute_strategy import ComputeStrategy
+from keras_transfer.training.loss_scaling import check_all_replicas
 
 
 class KeptModels(keras_tuner.Tuner):
@@ -94,4 +95,6 @@ class KeptModels(keras_tuner.Tuner):
             before = hp.values.get("tuner/trial_id")  # Hyperband goes on with a trial
             if before is not None:
                 model.set_weights(self.trial_folder(before).load_weights())
+        if model.compiled:  # for a `fit` of the hypermodel's own
+            check_all_replicas(model)
         return model

@@ -14,6 +14,7 @@ from keras_transfer.data.length import count_steps
 from keras_transfer.training.checkpoints import Checkpoints, Progress
 from keras_transfer.training.frozen_part import FrozenPart
 from keras_transfer.training.learner import Learner, fit
+from keras_transfer.training.loss_scaling import check_all_replicas
 from keras_transfer.training.optimizers import OptimizerChain
 from keras_transfer.training.stages import Stage
 from keras_transfer.training.trained_model import as_part_of_training
@@ -76,6 +77,7 @@ class StageLoop:
                 # Keras resets metrics that it is given again only after the first batch.
                 self.model.reset_metrics()
             self.model.compile(optimizer, **self.compile_options)
+            check_all_replicas(self.model)
             self.model.optimizer.build(self.model.trainable_variables)
         self.chain.carry_over(self.model)
         if self.keeping:

@@ -54,29 +54,39 @@ def make_text_splits(
         preprocess, settings = as_function(preprocessor), settings_of(preprocessor)
         padded = pads(preprocess)
 
-    def load(sources: tf.Tensor) -> Any:
-        return read(sources) if preprocess is None else preprocess(read(sources))
+    arranged, padding = dict(parts), {}
+    for part, (sources, labels) in parts.items() if padded else ():
+        sizes = _lengths(sources, read, preprocess)
+        order = np.argsort(sizes, kind="stable")
+        arranged[part], padding[part] = (sources[order], labels[order]), sizes[order]
+    # All parts in one, so that the same functions load any of them.
+    columns = [np.concatenate(column) for column in zip(*arranged.values(), strict=True)]
+    texts, targets = tf.constant(columns[0], tf.string), tf.constant(columns[1], tf.int32)
+
+    def load(numbers: tf.Tensor) -> Any:
+        read_texts = read(tf.gather(texts, numbers))
+        return read_texts if preprocess is None else preprocess(read_texts)
+
+    def label(numbers: tf.Tensor) -> tf.Tensor:
+        return tf.gather(targets, numbers)
 
     def batches(part: str) -> tf.data.Dataset | None:
         if part not in parts:
             return None
-        sources, labels = parts[part]
-        sizes = _lengths(sources, read, preprocess) if padded else None
-        if sizes is not None:
-            order = np.argsort(sizes, kind="stable")
-            sources, labels, sizes = sources[order], labels[order], sizes[order]
-        texts, targets = tf.constant(sources, tf.string), tf.constant(labels, tf.int32)
-        in_order = tf.data.Dataset.range(len(sources)).enumerate()
+        names = list(arranged)
+        start = sum(len(arranged[name][0]) for name in names[: names.index(part)])
+        sources = arranged[part][0]
+        in_order = tf.data.Dataset.range(start, start + len(sources)).enumerate()
         examples = Examples(
             in_order,
             in_order,
-            load=lambda numbers: load(tf.gather(texts, numbers)),
-            label=lambda numbers: tf.gather(targets, numbers),
+            load=load,
+            label=label,
             contents=lambda: contents(sources),
             settings=settings,
             batch_size=batch_size,
             batched=True,
-            lengths=sizes,
+            lengths=padding.get(part),
             shuffle_buffer=max(1, len(sources)),
         )
         dataset = (examples.reshuffled(seed) if part == "train" else examples).dataset()

@@ -1,0 +1,42 @@
+"""What tells the examples of one dataset from those of another."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import tensorflow as tf
+
+from keras_transfer.data.examples import Examples, examples_of
+from keras_transfer.data.length import count_steps
+
+
+def data_fingerprint(dataset: tf.data.Dataset) -> str:
+    """A digest of the content and the labels of all examples, in whatever order they come.
+
+    Args:
+        dataset: tf.data.Dataset of batches. Of one that this package has not made, shapes and the
+            number of batches alone: reading it might change it.
+    """
+    examples = examples_of(dataset)
+    if examples is None:
+        told = repr((dataset.element_spec, count_steps(dataset))).encode()
+        return f"shapes-{_digest([told])}"
+    if not hasattr(dataset, "examples_fingerprint"):  # all files are read for it
+        pairs = zip(examples.digests(), _labels(examples), strict=True)
+        dataset.examples_fingerprint = _digest(sorted(content + label for content, label in pairs))
+    return dataset.examples_fingerprint
+
+
+def _labels(examples: Examples) -> list[bytes]:
+    """In order of the numbers."""
+    batches = examples.in_order.batch(1024).map(lambda _, batch: examples.label(batch))
+    labels = np.concatenate([np.asarray(batch) for batch in batches])
+    return [label.tobytes() for label in labels]
+
+
+def _digest(parts: list[bytes]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

@@ -86,6 +86,7 @@ from .models.joint import JointModel as JointModel
 from .models.replacement import replace_layers as replace_layers
 from .models.split_frozen import split_frozen as split_frozen
 from .search.budget import SearchBudget as SearchBudget
+from .search.hyper_model import TransferHyperModel as TransferHyperModel
 from .search.pruning import MedianPruner as MedianPruner
 from .search.pruning import Patience as Patience
 from .search.pruning import Pruner as Pruner

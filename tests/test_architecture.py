@@ -20,7 +20,15 @@ ALLOWED = {
     "training": {"adaptation", "caching", "strategies", "models", "backbones", "data"},
     "evaluation": {"strategies", "models", "backbones", "data"},
     "serving": {"strategies", "models", "backbones", "data"},
-    "search": {"training", "caching", "strategies", "models", "backbones", "data"},
+    "search": {
+        "training",
+        "adaptation",
+        "caching",
+        "strategies",
+        "models",
+        "backbones",
+        "data",
+    },
     "runs": {"training", "evaluation", "models"},
     "cli": {
         "runs",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import tensorflow as tf
@@ -115,6 +115,16 @@ def paired_like(pairs: tf.data.Dataset, domains: Mapping[str, tf.data.Dataset]) 
     """Pairs of what has taken the place of `domains_of(pairs)`."""
     labeled = "target" in pairs.element_spec[1]
     return pair_domains(**domains, target_labels="train" if labeled else "ignore")
+
+
+def by_domain(
+    dataset: tf.data.Dataset, change: Callable[[tf.data.Dataset], tf.data.Dataset]
+) -> tf.data.Dataset:
+    """A dataset put through a function; of pairs, both domains, paired again."""
+    domains = domains_of(dataset)
+    if domains is None:
+        return change(dataset)
+    return paired_like(dataset, {name: change(part) for name, part in domains.items()})
 
 
 def _check(

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_transfer.data.domains import by_domain
 from keras_transfer.data.examples import examples_of
 from keras_transfer.data.splits import keep_notes
 
@@ -20,7 +21,8 @@ class DataOrder(keras.callbacks.Callback):
     number of the epoch say it. As a callback it has to be among those of `fit`.
 
     Args:
-        train: tf.data.Dataset; one that this package has not made stays as it is.
+        train: tf.data.Dataset, or what `kx.pair_domains` made; one that this package has not made
+            stays as it is.
         seed: int, of this trial.
 
     Attributes:
@@ -32,7 +34,7 @@ class DataOrder(keras.callbacks.Callback):
         with tf.device("CPU:0"):  # where the input pipeline reads it
             self._epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._seed = seed
-        self.dataset = self._shuffled(train)
+        self.dataset = by_domain(train, self._shuffled)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Before Keras begins the dataset for the epoch."""
@@ -42,10 +44,12 @@ class DataOrder(keras.callbacks.Callback):
         examples = examples_of(train)
         if examples is None or examples.shuffle_seed is None:
             return train
+        # Two domains are shuffled by seeds of their own, see `kx.pair_domains`.
+        first_seed = self._seed + examples.shuffle_seed
         count = int(examples.in_order.cardinality())
 
         def of_epoch(_: tf.Tensor) -> tf.data.Dataset:
-            seed = self._seed + self._epoch.read_value()
+            seed = first_seed + self._epoch.read_value()
             return examples.reshuffled(seed, anew=False).as_trained
 
         once = tf.data.Dataset.from_tensors(0)

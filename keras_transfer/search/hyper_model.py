@@ -3,52 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import keras
 import keras_tuner
 import tensorflow as tf
 
+from keras_transfer.adaptation.domain_adaptation import DomainAdaptation
 from keras_transfer.backbones.registry import load_backbone
 from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.data.augmentation import Strength, augmentation
 from keras_transfer.models.blocks import split_into_blocks
 from keras_transfer.models.classifier import Classifier
 from keras_transfer.models.tasks import ONE_CLASS
-from keras_transfer.strategies.freezing import FeatureExtraction, FineTuning
-from keras_transfer.strategies.gradual import GradualUnfreezing
-from keras_transfer.strategies.regularizers import L2SP
-from keras_transfer.strategies.sequence import Sequence as StageSequence
+from keras_transfer.search.method_space import MethodName, choose_method
+from keras_transfer.search.optimizer_space import OptimizerName, choose_optimizer
+from keras_transfer.search.space_checks import check_space
+from keras_transfer.search.strategy_space import StrategyName, choose_pull, choose_strategy
 from keras_transfer.strategies.strategy import Strategy
 from keras_transfer.training.fine_tune import fine_tune
 from keras_transfer.training.optimizers import default_optimizer
-
-StrategyName = Literal["feature_extraction", "fine_tuning", "gradual_unfreezing", "probe_then_tune"]
-_TUNES = [name for name in get_args(StrategyName) if name != "feature_extraction"]
+from keras_transfer.training.trained_model import trained_model
 
 
 class TransferHyperModel(keras_tuner.HyperModel):
     """Searches over the strategy itself, besides head, optimizer and augmentation.
 
-    A subclass changes a part of the space by overriding one of the methods `head`, `strategy` and
-    `training`, with ordinary calls of `hp`. Fix what is not to be searched by
-    `hyperparameters.Fixed(name, value)` of the oracle. Works in any tuner of KerasTuner;
-    `kx.TransferTuner` adds what it keeps.
+    Narrow it by what the oracle knows beforehand: `oracle.hyperparameters.Fixed("dropout", 0.2)`,
+    or any other range of the same name. A subclass changes a part of the space by overriding one
+    of the methods `backbone`, `head`, `strategy`, `training` and `method`, with ordinary calls of
+    `hp`. Works in any tuner of KerasTuner; `kx.TransferTuner` adds what it keeps.
+
+    With `methods`, models adapt to a target domain: they are trained on what `kx.pair_domains`
+    makes, as `kx.DomainAdaptation`; `get_best_models` of `kx.TransferTuner` gives the adapted
+    model itself. Look for `keras_tuner.Objective("val_target_score", "max")`, with a
+    `kx.TargetScore` among the callbacks of `search`.
 
     Args:
         class_names: list of str, or int for as many classes.
         backbones: handles of `kx.load_backbone`, or functions without arguments that give a
-            keras.Model, which is made anew in each trial.
+            keras.Model, which is made anew in each trial. Those of texts have to take what one
+            preprocessor gives.
         strategies: some of "feature_extraction", "fine_tuning" (some upper blocks or all),
             "gradual_unfreezing" and "probe_then_tune".
         input_shape: tuple (height, width, 3) for backbones of pictures; None for texts.
         poolings: some of those of `kx.Classifier`.
+        optimizers: some of "adamw", "sgd" (with momentum) and "lion".
+        learning_rate: tuple (lowest, highest) for AdamW, above 0; SGD's are a hundred times as
+            high, Lion's a tenth.
         augmentations: some of those of `kx.augmentation`; features of augmented pictures are not
             cached.
+        methods: names of methods of adaptation, as in `keras-transfer adapt`, such as "mmd",
+            "coral", "cdan", "mcc"; their weights are a tenth to ten times their own. Empty for
+            training without a target domain.
         epochs: int from 1, of a trial for which `search` says no other.
 
     Raises:
-        ValueError: if there is no backbone, or no strategy or one of another name.
+        ValueError: if there is nothing to choose from, or something of another name, the
+            learning rates are no range, or there are augmentations without `input_shape`.
 
     Example:
 
@@ -59,7 +71,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
     >>> space.build(hp).output_shape
     (None, 2)
     >>> sorted(hp.values)[:4]
-    ['backbone', 'depths', 'dropout', 'hidden']
+    ['augmentation', 'backbone', 'depths', 'dropout']
     """
 
     def __init__(
@@ -70,23 +82,24 @@ class TransferHyperModel(keras_tuner.HyperModel):
         strategies: Sequence[StrategyName] = ("feature_extraction", "fine_tuning"),
         input_shape: tuple[int, int, int] | None = None,
         poolings: Sequence[str] = ("avg",),
+        optimizers: Sequence[OptimizerName] = ("adamw",),
+        learning_rate: tuple[float, float] = (1e-5, 1e-2),
         augmentations: Sequence[Strength] = ("none",),
+        methods: Sequence[MethodName] = (),
         epochs: int = 10,
     ):
         super().__init__(name="transfer", tunable=True)
-        unknown = [name for name in strategies if name not in get_args(StrategyName)]
-        if not backbones or not strategies or unknown:
-            raise ValueError(
-                f"Expected `backbones`, and `strategies` of {get_args(StrategyName)}. Received: "
-                f"backbones={list(backbones)}, strategies={list(strategies)}."
-            )
         self.class_names = class_names
         self.backbones = list(backbones)
         self.strategies = list(strategies)
         self.input_shape = input_shape
         self.poolings = list(poolings)
+        self.optimizers = list(optimizers)
+        self.learning_rate = learning_rate
         self.augmentations = list(augmentations)
+        self.methods = list(methods)
         self.epochs = epochs
+        check_space(self)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The model of a trial, compiled, with the flags of its strategy's first stage."""
@@ -97,6 +110,9 @@ class TransferHyperModel(keras_tuner.HyperModel):
         optimizer = settings.get("optimizer") or default_optimizer(
             settings["learning_rate"], strategy.default_weight_decay
         )
+        if self.methods:
+            method, weight = self.method(hp)
+            model = DomainAdaptation(model, method, weight=weight)
         # By the name of the loss `fine_tune` tells that it may smooth labels.
         model.compile(optimizer, ONE_CLASS.loss(), metrics=ONE_CLASS.metrics())
         return model
@@ -134,7 +150,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
             model,
             train,
             validation_data,
-            strategy=self.strategy(hp, len(split_into_blocks(model))),
+            strategy=self.strategy(hp, len(split_into_blocks(trained_model(model)))),
             epochs=self.epochs if epochs is None else epochs,
             checkpoints=checkpoints,
             cache=cache,
@@ -172,31 +188,21 @@ class TransferHyperModel(keras_tuner.HyperModel):
             hp: the trial's values.
             blocks: int, how many the backbone has.
         """
-        name = hp.Choice("strategy", self.strategies)
-        if name == "feature_extraction":
-            return FeatureExtraction()
-        if name == "fine_tuning":
-            with hp.conditional_scope("strategy", [name]):
-                share = hp.Choice("trainable_share", [0.1, 0.25, 0.5, 1.0])
-            return FineTuning(blocks=max(1, round(share * blocks)))
-        if name == "gradual_unfreezing":
-            with hp.conditional_scope("strategy", [name]):
-                return GradualUnfreezing(stages=hp.Int("stages", 2, 4))
-        return StageSequence([FeatureExtraction(), FineTuning()])
+        return choose_strategy(hp, self.strategies, blocks)
 
     def training(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
-        """Keyword arguments of `kx.fine_tune`."""
-        settings: dict[str, Any] = {
-            "learning_rate": hp.Float("learning_rate", 1e-5, 1e-2, sampling="log", default=1e-3),
+        """Keyword arguments of `kx.fine_tune`; `learning_rate` has to be among them."""
+        settings = {
+            **choose_optimizer(hp, self.optimizers, self.learning_rate),
+            **choose_pull(hp, self.strategies),
             "schedule": hp.Choice("schedule", ["cosine", "one_cycle", "constant"]),
             "label_smoothing": hp.Choice("label_smoothing", [0.0, 0.1]),
         }
         strength = hp.Choice("augmentation", self.augmentations)
         if strength != "none" and self.input_shape is not None:
             settings["augmentation"] = augmentation(strength, self.input_shape[:2], seed=0)
-        if hp.get("strategy") in _TUNES:
-            with hp.conditional_scope("strategy", [x for x in _TUNES if x in self.strategies]):
-                settings["layer_decay"] = hp.Choice("layer_decay", [1.0, 0.9, 0.8])
-                strength = hp.Choice("l2_sp", [0.0, 1e-3, 1e-2, 1e-1])
-            settings["regularizer"] = L2SP(strength) if strength else None
         return settings
+
+    def method(self, hp: keras_tuner.HyperParameters) -> tuple[keras.layers.Layer, float]:
+        """Which method of adaptation, and its weight; asked where there are `methods`."""
+        return choose_method(hp, self.methods)

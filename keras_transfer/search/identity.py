@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import keras_tuner
+import tensorflow as tf
+
+from keras_transfer.data.domains import domains_of
+from keras_transfer.data.examples import Examples, examples_of
+
+# Parts, each with what it has by its names.
+Identity = dict[str, dict[str, Any]]
 
 
-def identity_of(oracle: keras_tuner.Oracle) -> dict[str, dict[str, Any]]:
+def identity_of(oracle: keras_tuner.Oracle) -> Identity:
     """The space that models were built for, and what is looked for in it.
 
     Args:
@@ -27,3 +37,62 @@ def identity_of(oracle: keras_tuner.Oracle) -> dict[str, dict[str, Any]]:
         "oracle": {"class": type(oracle).__name__},
         "objective": {"name": objective.name, "direction": objective.direction},
     }
+
+
+def identity_of_data(name: str, dataset: Any) -> Identity:
+    """The examples of a dataset, or of both domains of pairs, by content.
+
+    Args:
+        name: what the dataset is for.
+        dataset: one of this package; of others nothing is known, and nothing is given.
+    """
+    parts = domains_of(dataset)
+    if parts is not None:
+        found: Identity = {}
+        for domain, part in parts.items():
+            found |= identity_of_data(f"{name} {domain}", part)
+        return found
+    examples = examples_of(dataset)
+    if examples is None:
+        return {}
+    digests = list(examples.digests())
+    content = hashlib.blake2b(b"".join(digests), digest_size=8)
+    for label in tf.nest.flatten(_labels(examples)):
+        content.update(label.tobytes())
+    return {name: {"number of examples": len(digests), "content": content.hexdigest()}}
+
+
+def check_same(ours: Mapping[str, Any], found: Mapping[str, Any], folder: pathlib.Path) -> None:
+    """Checks the parts that both have.
+
+    Args:
+        ours: identity of this search.
+        found: that of the one it goes on with.
+        folder: where that one is.
+
+    Raises:
+        ValueError: if one of them is another.
+    """
+    differences = []
+    for part in sorted(ours.keys() & found.keys()):
+        for name in sorted(ours[part].keys() | found[part].keys()):
+            was, now = found[part].get(name), ours[part].get(name)
+            if was != now:
+                differences.append(f"{part} {name!r} was {was} and is {now}")
+    if differences:
+        raise ValueError(
+            "Expected the search that was begun under this `project_name`: take another name, "
+            f"or `overwrite=True` to search anew. Received: {'; '.join(differences)} ({folder})."
+        )
+
+
+def _labels(examples: Examples) -> list[Any]:
+    def label(_: tf.Tensor, example: Any) -> Any:
+        return examples.label(example)
+
+    some = 1024
+    numbered = examples.in_order
+    labels = (
+        numbered.batch(some).map(label) if examples.batched else numbered.map(label).batch(some)
+    )
+    return list(labels.as_numpy_iterator())

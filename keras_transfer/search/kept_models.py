@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import keras_tuner
+import tensorflow as tf
 from keras_tuner.engine.trial import Trial
 
+from keras_transfer.adaptation.domain_adaptation import DomainAdaptation
+from keras_transfer.models.notes import note_data
 from keras_transfer.search.outcomes import COMPLETED
 from keras_transfer.search.trial_folder import TrialFolder
 from keras_transfer.training.compute_strategy import ComputeStrategy
@@ -20,15 +24,19 @@ class KeptModels(keras_tuner.Tuner):
     """What builds models in a search and loads those that it kept.
 
     Attributes:
+        oracle: keras_tuner.Oracle, or a worker's connection to one.
         compute: kx.ComputeStrategy, of every model.
         keep_models: int, of how many best trials the weights are kept.
+        trained_on: tf.data.Dataset, what `search` was called with; None before.
     """
 
+    oracle: Any
     compute: ComputeStrategy
     keep_models: int
+    trained_on: tf.data.Dataset | None = None
 
     def load_model(self, trial: Trial) -> keras.Model:
-        """The model of a trial as it was after its best epoch.
+        """The model of a trial as it was after its best epoch; of an adaptation, the adapted one.
 
         Raises:
             FileNotFoundError: if its weights are not among those that were kept.
@@ -44,6 +52,9 @@ class KeptModels(keras_tuner.Tuner):
             if not model.built:
                 model.build_from_config(json.loads(folder.build_config.read_text()))
             model.set_weights(folder.load_weights())
+        model = model.model if isinstance(model, DomainAdaptation) else model
+        if self.trained_on is not None:
+            note_data(model, self.trained_on)  # for `kx.evaluate` and `kx.export`
         return model
 
     def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
@@ -81,7 +92,7 @@ class KeptModels(keras_tuner.Tuner):
         return copies
 
     def trial_folder(self, trial_id: str) -> TrialFolder:
-        """Where the files of a trial lie."""
+        """Where the files of a trial lie; it is made."""
         return TrialFolder(pathlib.Path(self.get_trial_dir(trial_id)))
 
     def _populate_initial_space(self) -> None:

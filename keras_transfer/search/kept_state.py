@@ -11,6 +11,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
+from keras_transfer.search.identity import Identity, check_same
 from keras_transfer.search.oracle_state import (
     begin_interrupted_again,
     oracle_state,
@@ -34,12 +35,10 @@ class KeptState:
         identity: JSON dict of what a search that goes on must have in common with this one.
     """
 
-    def __init__(
-        self, oracle: keras_tuner.Oracle, folder: pathlib.Path, identity: dict[str, dict[str, Any]]
-    ):
+    def __init__(self, oracle: keras_tuner.Oracle, folder: pathlib.Path, identity: Identity):
         self.oracle = oracle
         self.folder = folder
-        self.identity = json.loads(json.dumps(identity))
+        self.identity: Identity = json.loads(json.dumps(identity))
 
     def write(self, besides: dict[str, Any]) -> str:
         """Replaces the file.
@@ -84,12 +83,31 @@ class KeptState:
         state = self._newest()
         if state is None:
             return None
-        self._check_identity(state["identity"])
+        check_same(self.identity, state["identity"], self.folder)
+        self.identity = state["identity"] | self.identity
         trials = {k: Trial.from_state(v) for k, v in state["trials"].items()}
         set_oracle_state(self.oracle, trials, state["oracle"])
         if not running:
             begin_interrupted_again(self.oracle)
         return state["besides"]
+
+    def expect(self, more: Identity) -> None:
+        """Adds to what searches that go on must have in common.
+
+        Raises:
+            ValueError: if the one that this goes on with has it otherwise.
+        """
+        check_same(more, self.identity, self.folder)
+        self.identity = self.identity | more
+
+    def seed(self) -> int:
+        """That of the oracle whose state this is."""
+        state = self._newest()
+        if state is None:
+            raise FileNotFoundError(
+                f"Expected the chief to search in the same folder. Received: {self.folder}."
+            )
+        return state["oracle"]["state"]["seed"]
 
     def _newest(self) -> dict[str, Any] | None:
         for name in (NEWEST, BEFORE):
@@ -107,22 +125,6 @@ class KeptState:
                     stacklevel=4,
                 )
         return None
-
-    def _check_identity(self, found: dict[str, dict[str, Any]]) -> None:
-        differences = []
-        for part in sorted(self.identity.keys() | found.keys()):
-            ours, theirs = self.identity.get(part, {}), found.get(part, {})
-            for name in sorted(ours.keys() | theirs.keys()):
-                if ours.get(name) != theirs.get(name):
-                    differences.append(
-                        f"{part} {name!r} was {theirs.get(name)} and is {ours.get(name)}"
-                    )
-        if differences:
-            raise ValueError(
-                "Expected the search that was begun under this `project_name`: take another name, "
-                f"or `overwrite=True` to search anew. Received: {'; '.join(differences)} "
-                f"({self.folder})."
-            )
 
 
 def _plain(value: Any) -> Any:

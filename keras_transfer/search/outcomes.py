@@ -1,11 +1,16 @@
-"""How trials end: which weights are of use afterwards, and which errors end more than a trial."""
+"""How trials end: with which status, what of them is of use, and which errors end more than one."""
 
 from __future__ import annotations
 
 import errno
+import traceback
+from collections.abc import Callable
 
 import keras_tuner
-from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from keras_transfer.search.connection import ConnectionLostError
+from keras_transfer.search.trial_folder import TrialFolder
 
 COMPLETED = TrialStatus.COMPLETED
 FAILED = TrialStatus.FAILED
@@ -13,20 +18,51 @@ INVALID = TrialStatus.INVALID
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
-def trials_without_use(oracle: keras_tuner.Oracle, keep: int) -> list[str]:
-    """Names of trials that are over and neither among the best nor to go on.
+def run_to_end(trial: Trial, run: Callable[[], None], folder: TrialFolder) -> None:
+    """Runs a trial and notes on it how it has ended.
 
     Args:
-        oracle: keras_tuner.Oracle, or a worker's connection to one.
-        keep: how many of the best are of use.
+        trial: the trial.
+        run: trains it.
+        folder: of the trial, where the traceback of a failure is kept.
+
+    Raises:
+        Exception: that of `run`, where it says something about all trials.
+    """
+    try:
+        run()
+    except Exception as error:
+        of_all = isinstance(error, (keras_tuner.errors.FatalError, ConnectionLostError))
+        if of_all or _is_full_disk(error):
+            raise
+        never_again = isinstance(error, keras_tuner.errors.FailedTrialError)
+        trial.status = FAILED if never_again else INVALID
+        trial.message = traceback.format_exc()
+        folder.note_error(trial.message)
+    else:
+        trial.status = COMPLETED
+
+
+def remove_what_is_over(
+    oracle: keras_tuner.Oracle, keep: int, folder_of: Callable[[str], TrialFolder]
+) -> None:
+    """Removes checkpoints of trials that are over, and weights that are not among the best.
+
+    Args:
+        oracle: keras_tuner.Oracle.
+        keep: of how many of the best trials weights are of use.
+        folder_of: gives a trial's folder.
     """
     trials = oracle.get_best_trials(1_000_000)
     finished = [trial.trial_id for trial in trials if trial.status == COMPLETED]
     failed = [trial.trial_id for trial in trials if trial.status == FAILED]
+    for name in (*finished, *failed):
+        folder_of(name).finish()
     # Hyperband goes on with trials of brackets that are not complete.
     rounds = [x for bracket in getattr(oracle, "_brackets", ()) for x in bracket["rounds"]]
     to_go_on = {trial["id"] for of_round in rounds for trial in of_round}
-    return [name for name in (*finished[keep:], *failed) if name not in to_go_on]
+    for name in {*finished[keep:], *failed} - to_go_on:
+        folder_of(name).remove_weights()
 
 
 def check_any_finished(oracle: keras_tuner.Oracle) -> None:
@@ -40,7 +76,7 @@ def check_any_finished(oracle: keras_tuner.Oracle) -> None:
         )
 
 
-def is_full_disk(error: BaseException | None) -> bool:
+def _is_full_disk(error: BaseException | None) -> bool:
     """Whether there was no room or no permission to write, which no other trial would have."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _FULL:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_transfer.search.heartbeat import is_silent
+from keras_transfer.search.heartbeat import was_alive
 from keras_transfer.search.parameters import Parameter, active_values, parameters_of
 from keras_transfer.search.state_file import BEFORE, NEWEST, read_state
 
@@ -197,4 +197,4 @@ def _curves(metrics: Mapping[str, Any]) -> dict[str, list[float]]:
 
 def _is_alive(folder: pathlib.Path) -> bool:
     workers = [path.stem for path in (folder / "workers").glob("*.alive")]
-    return any(not is_silent(folder, worker, _SILENT_AFTER) for worker in workers)
+    return any(was_alive(folder, worker, _SILENT_AFTER) for worker in workers)

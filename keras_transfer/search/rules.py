@@ -13,10 +13,13 @@ from typing import Any
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from keras_transfer.search.budget import SearchBudget
+from keras_transfer.search.identity import Identity
 from keras_transfer.search.kept_state import KeptState
 from keras_transfer.search.oracle_state import planned_trials
+from keras_transfer.search.outcomes import FAILED, INVALID, remove_what_is_over
 from keras_transfer.search.pruning import Curve, Pruner
 from keras_transfer.search.records import SearchRecord, search_record
+from keras_transfer.search.trial_folder import TrialFolder
 
 STOPPED, IDLE = TrialStatus.STOPPED, TrialStatus.IDLE
 
@@ -33,6 +36,7 @@ class Rules:
         state: of the oracle.
         pruner: kx.Pruner or None.
         budget: kx.SearchBudget.
+        keep_models: int, of how many best trials the weights are kept.
 
     Attributes:
         ended_early: dict from names of trials to why they were ended before their last epoch.
@@ -41,12 +45,15 @@ class Rules:
         listeners: called with a `SearchRecord` after every change.
     """
 
-    def __init__(self, state: KeptState, pruner: Pruner | None, budget: SearchBudget):
+    def __init__(
+        self, state: KeptState, pruner: Pruner | None, budget: SearchBudget, keep_models: int
+    ):
         self.ended_early: dict[str, str] = {}
         self.ended_by: str | None = None
         self.listeners: list[Callable[[SearchRecord], None]] = []
         self._state, self._pruner, self.budget = state, pruner, budget
         self._oracle = state.oracle
+        self._keep_models = keep_models
         self._seconds_before = 0.0
         self._began: float | None = None
         self._lock = threading.RLock()
@@ -73,16 +80,25 @@ class Rules:
         oracle.max_consecutive_failed_trials = None
         oracle.create_trial = self._kept(functools.partial(self._create, oracle.create_trial))
         oracle.update_trial = self._kept(functools.partial(self._update, oracle.update_trial))
-        oracle.end_trial = self._kept(oracle.end_trial)
+        oracle.end_trial = self._kept(functools.partial(self._end, oracle.end_trial))
 
-    def hand_back(self, worker: str) -> None:
+    def expect(self, more: Identity) -> None:
+        """What a search that goes on must have in common with this one, from now on.
+
+        Raises:
+            ValueError: if the one that this goes on with has it otherwise.
+        """
+        self._state.expect(more)
+
+    def forget(self, worker: str) -> None:
         """Gives the trial of a worker that has died to the next one that asks."""
         with self._lock:
-            trial = self._oracle.ongoing_trials.pop(worker)
             self._oracle.tuner_ids.discard(worker)
-            # Private: `create_trial` looks there first.
-            self._oracle._retry_queue.append(trial.trial_id)
-            self.write()
+            trial = self._oracle.ongoing_trials.pop(worker, None)
+            if trial is not None:
+                # Private: `create_trial` looks there first.
+                self._oracle._retry_queue.append(trial.trial_id)
+                self.write()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -121,7 +137,12 @@ class Rules:
     def _create(self, create: Callable[[str], Trial], tuner_id: str) -> Trial:
         self.ended_by = self._limit()
         if self.ended_by is None or tuner_id in self._oracle.ongoing_trials:
-            return create(tuner_id)
+            trial = create(tuner_id)
+            if trial.status == STOPPED and self._oracle.ongoing_trials:
+                # The trial of another worker, if that one dies.
+                self._oracle.tuner_ids.add(tuner_id)
+                trial.status = IDLE
+            return trial
         self._oracle.tuner_ids.discard(tuner_id)
         return Trial(hyperparameters=self._oracle.get_space(), trial_id="", status=STOPPED)
 
@@ -140,6 +161,20 @@ class Rules:
         self.ended_early[trial_id] = reason
         # Not the oracle's own one: that is running until `end_trial`.
         return Trial(hyperparameters=trial.hyperparameters, trial_id=trial_id, status=STOPPED)
+
+    def _end(self, end: Callable[[Trial], None], trial: Trial) -> None:
+        if trial.trial_id not in [x.trial_id for x in self._oracle.ongoing_trials.values()]:
+            return  # a worker tells again what a chief has noted that was killed before it answered
+        folder = TrialFolder.of(self._state.folder, trial.trial_id)
+        if trial.status in (FAILED, INVALID):
+            trial.message = trial.message or folder.error()  # the protocol leaves it out
+        end(trial)
+        folder.finish()
+        remove_what_is_over(
+            self._oracle,
+            self._keep_models,
+            lambda name: TrialFolder.of(self._state.folder, name),
+        )
 
     def _forget_from(self, trial_id: str, step: int) -> None:
         """Epochs that are trained again after a kill take the place of what was told of them."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -17,21 +17,17 @@ from keras_tuner.engine.trial import Trial
 from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.search.budget import SearchBudget
 from keras_transfer.search.chief import is_chief, serve
+from keras_transfer.search.connection import keep_calling
 from keras_transfer.search.heartbeat import beating
-from keras_transfer.search.identity import identity_of
+from keras_transfer.search.identity import identity_of, identity_of_data
 from keras_transfer.search.kept_models import KeptModels
 from keras_transfer.search.kept_state import KeptState
-from keras_transfer.search.outcomes import (
-    COMPLETED,
-    FAILED,
-    INVALID,
-    check_any_finished,
-    is_full_disk,
-    trials_without_use,
-)
+from keras_transfer.search.outcomes import check_any_finished, run_to_end
+from keras_transfer.search.parent import end_with_parent
 from keras_transfer.search.pruning import Pruner
 from keras_transfer.search.rules import IDLE, STOPPED, Rules
 from keras_transfer.search.trial_run import TrialRun
+from keras_transfer.search.tuner_checks import check_data, check_settings
 from keras_transfer.search.watching import watched
 from keras_transfer.training.compute_strategy import ComputeStrategy, compute_strategy
 
@@ -73,7 +69,8 @@ class TransferTuner(KeptModels):
         keep_models: int from 1. Of so many best trials the weights are kept.
 
     Raises:
-        ValueError: if a number is out of range, or the search of that name is another one.
+        ValueError: if a number is out of range, the search of that name is another one, or
+            `overwrite` is given to one of several processes.
 
     Example:
 
@@ -108,7 +105,7 @@ class TransferTuner(KeptModels):
         budget: SearchBudget | None = None,
         keep_models: int = 3,
     ):
-        _check_counts(executions_per_trial, keep_models)
+        check_settings(executions_per_trial, keep_models, overwrite)
         # Before KerasTuner builds models to learn the space, in their precision.
         self.compute = compute_strategy() if compute == "auto" else compute
         super().__init__(
@@ -122,14 +119,20 @@ class TransferTuner(KeptModels):
         )
         self.keep_models = keep_models
         self.objective = oracle.objective
-        folder = pathlib.Path(self.project_dir)
-        self.cache = FeatureCache(folder / "features") if cache == "auto" else cache
-        state = KeptState(oracle, folder, identity_of(oracle))
-        self.rules = Rules(state, pruner, budget or SearchBudget())
-        if not self._is_worker():
+        self._folder = pathlib.Path(self.project_dir)
+        self.cache = FeatureCache(self._folder / "features") if cache == "auto" else cache
+        self._state = KeptState(oracle, self._folder, identity_of(oracle))
+        self.rules = Rules(self._state, pruner, budget or SearchBudget(), keep_models)
+        if self._is_worker():
+            keep_calling(self.oracle)
+        else:
             self.rules.restore(running=is_chief())
             self.rules.put_around()
-        self.seed = oracle.seed
+
+    @property
+    def seed(self) -> int:
+        """Of the search; a worker's own oracle may have drawn another than its chief's."""
+        return self._state.seed() if self._is_worker() else self.oracle.seed
 
     def search(
         self, train: tf.data.Dataset, *more: Any, verbose: str | int = "auto", **options: Any
@@ -148,44 +151,36 @@ class TransferTuner(KeptModels):
         Raises:
             RuntimeError: if no trial at all could be trained.
             TypeError: if `train` is no dataset.
+            ValueError: if the search that this goes on with had other data, as far as datasets of
+                this package tell, or no metric is the objective.
         """
-        if more or not isinstance(train, tf.data.Dataset):
-            raise TypeError(
-                "Expected a tf.data.Dataset of batches to train on, such as "
-                f"kx.arrays(x, y, validation_split=0.2).train. Received: {type(train).__name__}"
-                f"{', ' if more else ''}{', '.join(type(x).__name__ for x in more)}."
-            )
+        check_data(train, more)
         self.oracle.verbose = 0  # KerasTuner's own display
-        folder = pathlib.Path(self.project_dir)
-        if is_chief():
-            with self.rules.running(), watched(self.rules, verbose, options):
-                serve(self.oracle, folder, self.rules.hand_back)
-            return
+        self.trained_on = train
+        end_with_parent()
         of_epochs = 0 if verbose == "auto" else verbose
-        with (
-            self.rules.running(),
-            beating(folder, self.tuner_id),
-            watched(self.rules, verbose, options),
-        ):
-            self.on_search_begin()
-            while (trial := self._next_trial()).status != STOPPED:
-                self.on_trial_begin(trial)
-                self._run(trial, train, verbose=of_epochs, **options)
-                self.on_trial_end(trial)
-            self.on_search_end()
-        if not self._is_worker():
-            check_any_finished(self.oracle)
+        if self._is_worker():
+            self._run_trials(train, verbose=of_epochs, **options)
+            # From now on the chief may be gone.
+            self.oracle = self._state.oracle
+            self.rules.restore(running=True)
+            return
+        self.rules.expect(identity_of_data("training data", train))
+        self.rules.expect(identity_of_data("validation data", options.get("validation_data")))
+        with self.rules.running(), watched(self.rules, verbose, options):
+            if is_chief():
+                serve(self.oracle, self._folder, self.rules.forget)
+            else:
+                self._run_trials(train, verbose=of_epochs, **options)
+        check_any_finished(self.oracle)
 
     def run_trial(self, trial: Trial, train: tf.data.Dataset, **options: Any) -> None:
         """Trains a trial, as often as `executions_per_trial`; the oracle is told of every epoch."""
         TrialRun(self, trial, train, options).run()
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Tells the oracle; then what nobody will go on from is removed."""
+        """Tells the oracle, wherever it is; what nobody will go on from is removed there."""
         self.oracle.end_trial(trial)
-        self.trial_folder(trial.trial_id).finish()
-        for other in trials_without_use(self.oracle, self.keep_models):
-            self.trial_folder(other).remove_weights()
 
     def save(self) -> None:
         """Keeps the state, which happens by itself after every change."""
@@ -197,28 +192,17 @@ class TransferTuner(KeptModels):
         if not self._is_worker():
             self.rules.restore(running=is_chief())
 
+    def _run_trials(self, train: tf.data.Dataset, **options: Any) -> None:
+        with beating(self._folder, self.tuner_id):
+            self.on_search_begin()
+            while (trial := self._next_trial()).status != STOPPED:
+                self.on_trial_begin(trial)
+                run = functools.partial(self.run_trial, trial, train, **options)
+                run_to_end(trial, run, self.trial_folder(trial.trial_id))
+                self.on_trial_end(trial)
+            self.on_search_end()
+
     def _next_trial(self) -> Trial:
         while (trial := self.oracle.create_trial(self.tuner_id)).status == IDLE:
             time.sleep(_WAIT)
         return trial
-
-    def _run(self, trial: Trial, train: tf.data.Dataset, **options: Any) -> None:
-        try:
-            self.run_trial(trial, train, **options)
-        except Exception as error:
-            if isinstance(error, keras_tuner.errors.FatalError) or is_full_disk(error):
-                raise
-            never_again = isinstance(error, keras_tuner.errors.FailedTrialError)
-            trial.status = FAILED if never_again else INVALID
-            trial.message = traceback.format_exc()
-            self.trial_folder(trial.trial_id).note_error(trial.message)
-        else:
-            trial.status = COMPLETED
-
-
-def _check_counts(executions_per_trial: int, keep_models: int) -> None:
-    if executions_per_trial < 1 or keep_models < 1:
-        raise ValueError(
-            "Expected `executions_per_trial` and `keep_models` of at least 1. Received: "
-            f"executions_per_trial={executions_per_trial}, keep_models={keep_models}."
-        )

@@ -24,6 +24,11 @@ class TrialFolder:
 
     path: pathlib.Path
 
+    @classmethod
+    def of(cls, search: pathlib.Path, trial_id: str) -> TrialFolder:
+        """That of a trial, in the folder of its search."""
+        return cls(search / f"trial_{trial_id}")
+
     @property
     def weights(self) -> pathlib.Path:
         """Of the best epoch."""
@@ -48,6 +53,10 @@ class TrialFolder:
         """What a subclassed model is built from before it gets its weights."""
         return self.path / "build_config.json"
 
+    @property
+    def _error(self) -> pathlib.Path:
+        return self.path / "error.txt"
+
     def epochs(self, execution: int, halvings: int) -> pathlib.Path:
         """Checkpoints of an execution with its batches halved so many times."""
         return self.path / "epochs" / f"execution-{execution}-halved-{halvings}"
@@ -69,7 +78,11 @@ class TrialFolder:
     def note_error(self, text: str) -> None:
         """Keeps the traceback of a failure for people to read."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.path / "error.txt", text)
+        write_text(self._error, text)
+
+    def error(self) -> str | None:
+        """The traceback of a failure, where there was one."""
+        return self._error.read_text(encoding="utf-8") if self._error.is_file() else None
 
     def note_build_config(self, config: Any) -> None:
         """Keeps what the model was built from."""

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras_tuner.engine.trial import Trial
 
+from keras_transfer.data.domains import by_domain, domains_of
 from keras_transfer.data.examples import examples_of, rebatched
 from keras_transfer.search.data_order import DataOrder
 from keras_transfer.search.trial_callbacks import (
@@ -76,8 +77,8 @@ class TrialRun:
         model = tuner._try_build(trial.hyperparameters)
         train, besides = self.train, {}
         if halvings:
-            besides["batch_size"] = self._batch_size() >> halvings
-            train = rebatched(train, besides["batch_size"])
+            besides["batch_size"] = _batch_size(train) >> halvings
+            train = smaller_batches(train, halvings)
         order = DataOrder(train, seed)
         report = ReportEpochs(
             tuner.oracle if live else None, trial.trial_id, tuner.objective, checkpoints, besides
@@ -113,7 +114,7 @@ class TrialRun:
             options["epochs"] = values["tuner/epochs"] - values["tuner/initial_epoch"]
 
     def _check_can_halve(self, halvings: int, error: Exception) -> None:
-        size = self._batch_size()
+        size = _batch_size(self.train)
         if size >> halvings < 1:
             raise keras_tuner.errors.FailedTrialError(
                 f"Expected a model that fits into memory with one example. Received: {error}"
@@ -121,11 +122,21 @@ class TrialRun:
         if self.options.get("verbose") != 0:
             print(f"Out of memory: batches of {size >> halvings} from now on in this trial.")
 
-    def _batch_size(self) -> int:
-        examples = examples_of(self.train)
-        if examples is not None:
-            return examples.batch_size
-        return int(tf.shape(tf.nest.flatten(next(iter(self.train)))[0])[0])
+
+def smaller_batches(dataset: tf.data.Dataset, halvings: int) -> tf.data.Dataset:
+    """The dataset, or both domains of pairs, in batches halved so many times."""
+    return by_domain(dataset, lambda part: rebatched(part, max(1, _batch_size(part) >> halvings)))
+
+
+def _batch_size(dataset: tf.data.Dataset) -> int:
+    """That of a dataset, or of the domain with the smaller batches."""
+    domains = domains_of(dataset)
+    if domains is not None:
+        return min(map(_batch_size, domains.values()))
+    examples = examples_of(dataset)
+    if examples is not None:
+        return examples.batch_size
+    return int(tf.shape(tf.nest.flatten(next(iter(dataset)))[0])[0])
 
 
 def _seed(seed: int, trial_id: str, execution: int) -> int:

@@ -60,7 +60,7 @@ class SearchProgress:
         self._ended: set[str] = set()
         self._told_limit = False
         self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), console=console
+            SpinnerColumn(), BarColumn(20), TextColumn("{task.description}"), console=console
         )
         self._task: TaskID = self._bar.add_task("No trial yet", total=None)
 
@@ -80,28 +80,24 @@ class SearchProgress:
             self._say(f"The budget of {search.ended_by} is used up.")
         self._bar.update(
             self._task,
-            description=self._counts(search),
+            description=f"{len(self._ended)}{_of(search)} trials{self._left()}",
             completed=len(self._ended),
             total=search.planned_trials,
         )
 
     def lines(self) -> Group:
-        """The bar, and the best so far."""
+        """The bar, what runs, and the best so far."""
         search = self._search
-        best = search.ranked[:1] if search else []
-        if search is None or not best:
+        if search is None:
             return Group(self._bar)
-        return Group(self._bar, Text(f"  Best so far: {_result(search, best[0])}", style="dim"))
+        trained = _number(sum(map(search.epochs, search.trials)), "epoch")
+        at_work = [_at_work(search, x, self._epochs) for x in search.trials if x.status in _AT_WORK]
+        told = [f"{', '.join(at_work)}; {trained} in all" if at_work else f"{trained} in all"]
+        told += [f"best so far: {_result(search, trial)}" for trial in search.ranked[:1]]
+        return Group(self._bar, *(Text(f"  {line}", style="dim") for line in told))
 
     def _say(self, line: str) -> None:
         self._console.print(escape(line), highlight=False, soft_wrap=True)
-
-    def _counts(self, search: SearchRecord) -> str:
-        of = f" of {search.planned_trials}" if search.planned_trials else ""
-        trained = sum(map(search.epochs, search.trials))
-        at_work = [_at_work(search, x, self._epochs) for x in search.trials if x.status in _AT_WORK]
-        parts = [f"{len(self._ended)}{of} trials", *at_work, f"{trained} epochs in all"]
-        return escape(", ".join(parts) + self._left())
 
     def _left(self) -> str:
         if self._search is None:
@@ -111,8 +107,7 @@ class SearchProgress:
 
 
 def _line(search: SearchRecord, trial: TrialRecord, number: int) -> str:
-    of = f" of {search.planned_trials}" if search.planned_trials else ""
-    begin = f"Trial {trial.name} ({number}{of})"
+    begin = f"Trial {trial.name} ({number}{_of(search)})"
     if trial.status == "failed":
         return f"{begin} failed: {trial.reason}"
     pruned = ", pruned" if trial.status == "pruned" else ""
@@ -127,6 +122,10 @@ def _line(search: SearchRecord, trial: TrialRecord, number: int) -> str:
         f"{begin}: {search.objective} {text_of(trial.score)} in {epochs}{smaller}{pruned}; "
         f"{compared}"
     )
+
+
+def _of(search: SearchRecord) -> str:
+    return f" of {search.planned_trials}" if search.planned_trials else ""
 
 
 def _result(search: SearchRecord, trial: TrialRecord) -> str:

@@ -85,6 +85,8 @@ from .models.fusion import layer_attention as layer_attention
 from .models.joint import JointModel as JointModel
 from .models.replacement import replace_layers as replace_layers
 from .models.split_frozen import split_frozen as split_frozen
+from .search.best_models import BestModel as BestModel
+from .search.best_models import export_best_models as export_best_models
 from .search.budget import SearchBudget as SearchBudget
 from .search.hyper_model import TransferHyperModel as TransferHyperModel
 from .search.pruning import MedianPruner as MedianPruner
@@ -92,6 +94,7 @@ from .search.pruning import Patience as Patience
 from .search.pruning import Pruner as Pruner
 from .search.pruning import SuccessiveHalving as SuccessiveHalving
 from .search.report.page import search_report as search_report
+from .search.retraining import retrain as retrain
 from .search.transfer_tuner import TransferTuner as TransferTuner
 from .serving.export import export as export
 from .serving.verify import VerificationError as VerificationError

@@ -23,6 +23,8 @@ ALLOWED = {
     "search": {
         "training",
         "adaptation",
+        "evaluation",
+        "serving",
         "caching",
         "strategies",
         "models",

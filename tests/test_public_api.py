@@ -14,6 +14,7 @@ import keras_transfer as kx
 NAMES = [name for name in kx.__all__ if name != "__version__"]
 # Results and errors that users are handed and do not make.
 HANDED_OUT = {
+    "BestModel",
     "Block",
     "ClassificationReport",
     "DomainBatch",

@@ -42,11 +42,7 @@ class KeptModels(keras_tuner.Tuner):
             FileNotFoundError: if its weights are not among those that were kept.
         """
         folder = self.trial_folder(trial.trial_id)
-        if not folder.weights.is_file():
-            raise FileNotFoundError(
-                f"Expected a trial whose weights were kept, of the best {self.keep_models}: search "
-                f"with a larger `keep_models`. Received: trial {trial.trial_id}."
-            )
+        self.check_kept(trial.trial_id)
         with self.compute.precision():
             model = self._try_build(trial.hyperparameters)
             if not model.built:
@@ -56,6 +52,14 @@ class KeptModels(keras_tuner.Tuner):
         if self.trained_on is not None:
             note_data(model, self.trained_on)  # for `kx.evaluate` and `kx.export`
         return model
+
+    def check_kept(self, trial_id: str) -> None:
+        """Raises a `FileNotFoundError` unless the weights of a trial were kept."""
+        if not self.trial_folder(trial_id).weights.is_file():
+            raise FileNotFoundError(
+                f"Expected a trial whose weights were kept, of the best {self.keep_models}: search "
+                f"with a larger `keep_models`. Received: trial {trial_id}."
+            )
 
     def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
         """Models of the best trials that were finished, the best first.
@@ -90,6 +94,11 @@ class KeptModels(keras_tuner.Tuner):
             if isinstance(copy, keras.callbacks.TensorBoard):
                 copy.log_dir = self._get_tensorboard_dir(copy.log_dir, trial.trial_id, execution)
         return copies
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether another process, the chief, knows what this search has found."""
+        return self._is_worker()
 
     def trial_folder(self, trial_id: str) -> TrialFolder:
         """Where the files of a trial lie; it is made."""

@@ -28,6 +28,10 @@ class BestWeights(keras.callbacks.Callback):
         shared: of a file with what is the same in all epochs.
         objective: keras_tuner.Objective.
         epochs: the folder of the trial's checkpoints, which say what was best before a kill.
+
+    Attributes:
+        kept_after: int, the number of epochs after which they were so, of all stages; None before
+            the first.
     """
 
     def __init__(
@@ -38,23 +42,36 @@ class BestWeights(keras.callbacks.Callback):
         epochs: pathlib.Path,
     ):
         super().__init__()
+        self.kept_after: int | None = None
         self._path, self._objective, self._epochs = path, objective, epochs
         self._files = WeightFiles(shared)
         self._best: float | None = None
+        self._done = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Looks up what was best so far."""
+        self.look_up()
+
+    def look_up(self) -> None:
+        """Takes up what was best before a kill."""
         self._best = None
-        for epoch in epochs_in(self._epochs) if self._path.is_file() else []:
-            if self._objective.has_value(epoch):
-                self._is_better(value_of(self._objective, epoch))
+        epochs = epochs_in(self._epochs)
+        self._done = max(self._done, len(epochs))
+        for number, epoch in enumerate(epochs if self._path.is_file() else [], start=1):
+            if self._is_to_keep(epoch):
+                self.kept_after = number
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Writes them if the epoch is the best so far, or nobody knows yet."""
-        known = self._objective.has_value(logs or {})
-        if not known or self._is_better(value_of(self._objective, logs or {})):
+        self._done += 1
+        if self._is_to_keep(logs or {}):
             with replacing(self._path) as temporary:
                 self._files.save(temporary, self.model.weights)
+            self.kept_after = self._done
+
+    def _is_to_keep(self, logs: Mapping[str, float]) -> bool:
+        known = self._objective.has_value(logs)
+        return not known or self._is_better(value_of(self._objective, logs))
 
     def _is_better(self, value: float) -> bool:
         if math.isnan(value):

@@ -57,6 +57,11 @@ class TrialFolder:
     def _error(self) -> pathlib.Path:
         return self.path / "error.txt"
 
+    @property
+    def record(self) -> pathlib.Path:
+        """What makes the training what it was."""
+        return self.path / "training.json"
+
     def epochs(self, execution: int, halvings: int) -> pathlib.Path:
         """Checkpoints of an execution with its batches halved so many times."""
         return self.path / "epochs" / f"execution-{execution}-halved-{halvings}"

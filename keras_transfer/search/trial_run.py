@@ -16,6 +16,7 @@ from keras_tuner.engine.trial import Trial
 from keras_transfer.data.domains import by_domain, domains_of
 from keras_transfer.data.examples import examples_of, rebatched
 from keras_transfer.search.data_order import DataOrder
+from keras_transfer.search.training_record import record_of
 from keras_transfer.search.trial_callbacks import (
     BestWeights,
     ReportEpochs,
@@ -105,6 +106,12 @@ class TrialRun:
         except TrialEndedError:
             pass
         folder.note_build_config(model.get_build_config())
+        if best.kept_after is None:  # all epochs were trained before a kill
+            best.look_up()
+        record = record_of(
+            self.tuner, trial, self.train, options, seed, best.kept_after, besides.get("batch_size")
+        )
+        record.write(folder.record)
         return report.told
 
     def _set_epochs(self, options: dict[str, Any]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_transfer._atomic import staging_folder
+from keras_transfer._atomic import staging_folder, write_text
 from keras_transfer.data.resizing import Resize, check_resize
 from keras_transfer.models.notes import class_names_of, preprocessor_of, takes_text
 from keras_transfer.models.tasks import REGRESSION, task_of
@@ -18,6 +20,9 @@ from keras_transfer.serving.endpoints import Endpoint, answers, picture_endpoint
 from keras_transfer.serving.publish import publish_next_version
 from keras_transfer.serving.samples import save_samples
 from keras_transfer.serving.verify import verify
+
+# TF Serving leaves `assets.extra` alone but for the files whose names it knows.
+METADATA = pathlib.Path("assets.extra", "keras_transfer_metadata.json")
 
 
 def export(
@@ -28,6 +33,7 @@ def export(
     resize: Resize | None = None,
     preprocessor: keras.layers.Layer | None = None,
     samples: Sequence[str | os.PathLike[str]] = (),
+    metadata: Mapping[str, Any] | None = None,
 ) -> pathlib.Path:
     """Exports a model for TF Serving, checks it, and only then lets it be seen.
 
@@ -52,6 +58,8 @@ def export(
             `kx.load_preprocessor(handle)`. Defaults to that noted on the model.
         samples: files of a picture or a text each that are stored in the version, with the
             answers that Keras gives, for `kx.verify`. Made-up ones are stored in any case.
+        metadata: dict that JSON can hold, kept in the version as
+            `assets.extra/keras_transfer_metadata.json`; None for none.
 
     Returns:
         The path of the new version, `base_path/N`.
@@ -84,6 +92,8 @@ def export(
         _write(tracked, endpoints, staging)
         with tf.device("CPU:0"):  # where verify compares; a GPU rounds differently
             save_samples(staging, answers(endpoints))
+        if metadata is not None:
+            write_text(staging / METADATA, json.dumps(metadata, indent=1) + "\n")
         verify(staging)
         return publish_next_version(staging, pathlib.Path(base_path))
 

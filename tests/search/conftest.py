@@ -51,7 +51,7 @@ def make_tuner(tmp_path):
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build_model():
     """The hypermodel of `make_tuner`."""
     return build

@@ -1,0 +1,36 @@
+"""The best models of a search, for people to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_transfer.search.best_models import BestModel
+
+# What an evaluation has, the most telling first.
+_FIGURES = ("accuracy", "macro_f1", "root_mean_squared_error", "r2", "loss")
+
+
+def print_table(models: Sequence[BestModel], objective: str) -> None:
+    """Prints the models, the best by validation first.
+
+    Args:
+        models: in that order.
+        objective: str, the name of what they were chosen by.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    figures = [name for name in _FIGURES if models[0].test and name in models[0].test]
+    table = Table("", "Trial", title=f"Best is the first, by {escape(objective)}")
+    for name in (objective, *(f"test {figure.replace('_', ' ')}" for figure in figures)):
+        table.add_column(escape(name), justify="right")
+    table.add_column("Version", overflow="fold")
+    for number, model in enumerate(models, start=1):
+        measured = [f"{model.test[name]:.4g}" for name in figures] if model.test else []
+        rank = "[bold]best[/bold]" if number == 1 else str(number)
+        score = f"{model.score:.4g}"
+        table.add_row(rank, model.trial_id, score, *measured, escape(str(model.version)))
+    Console().print(table)

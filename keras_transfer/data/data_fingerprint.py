@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transfer.data.examples import Examples, examples_of
-from keras_transfer.data.length import count_steps
 
 
 def data_fingerprint(dataset: tf.data.Dataset) -> str:
@@ -16,11 +15,11 @@ def data_fingerprint(dataset: tf.data.Dataset) -> str:
 
     Args:
         dataset: tf.data.Dataset of batches. Of one that this package has not made, shapes and the
-            number of batches alone: reading it might change it.
+            number of batches, if that is known, alone: reading it might change it.
     """
     examples = examples_of(dataset)
     if examples is None:
-        told = repr((dataset.element_spec, count_steps(dataset))).encode()
+        told = repr((dataset.element_spec, int(dataset.cardinality()))).encode()
         return f"shapes-{_digest([told])}"
     if not hasattr(dataset, "examples_fingerprint"):  # all files are read for it
         pairs = zip(examples.digests(), _labels(examples), strict=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from keras_transfer.search.best_models import BestModel
 
-# What an evaluation has, the most telling first.
-_FIGURES = ("accuracy", "macro_f1", "root_mean_squared_error", "r2", "loss")
+# Of an evaluation, of whatever kind the model is.
+_FIGURES = ("accuracy", "root_mean_squared_error", "loss")
 
 
 def print_table(models: Sequence[BestModel], objective: str) -> None:
@@ -24,13 +24,13 @@ def print_table(models: Sequence[BestModel], objective: str) -> None:
     from rich.table import Table
 
     figures = [name for name in _FIGURES if models[0].test and name in models[0].test]
-    table = Table("", "Trial", title=f"Best is the first, by {escape(objective)}")
-    for name in (objective, *(f"test {figure.replace('_', ' ')}" for figure in figures)):
-        table.add_column(escape(name), justify="right")
+    table = Table("", "Trial", title=f"The best by {escape(objective)}, the first above all")
+    for name in ("validation", *(f"test {figure.replace('_', ' ')}" for figure in figures)):
+        table.add_column(name, justify="right")
     table.add_column("Version", overflow="fold")
     for number, model in enumerate(models, start=1):
-        measured = [f"{model.test[name]:.4g}" for name in figures] if model.test else []
         rank = "[bold]best[/bold]" if number == 1 else str(number)
-        score = f"{model.score:.4g}"
-        table.add_row(rank, model.trial_id, score, *measured, escape(str(model.version)))
+        measured = [f"{model.test[name]:.4g}" for name in figures] if model.test else []
+        version = "/".join(model.version.parts[-2:])
+        table.add_row(rank, model.trial_id, f"{model.score:.4g}", *measured, escape(version))
     Console().print(table)

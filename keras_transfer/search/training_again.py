@@ -25,7 +25,7 @@ from keras_transfer.search.trial_fit import fit_trial
 from keras_transfer.search.trial_folder import TrialFolder
 from keras_transfer.training.checkpoints import epochs_in
 from keras_transfer.training.compute_strategy import ComputeStrategy
-from keras_transfer.training.weight_files import load_arrays, save_arrays
+from keras_transfer.training.weight_files import WeightFiles
 
 
 def train_again(
@@ -95,7 +95,7 @@ def _train(
     """As `TrialRun` did it, in the same order: what is drawn at random has to be the same."""
     model = _build(record, hypermodel, compute)
     if before is not None:
-        model.set_weights(load_arrays(before.weights))
+        model.set_weights(before.load_weights())
     checkpoints = folder.epochs(0, 0)
     order = DataOrder(train, record.seed)
     weights = _WeightsAfter(folder, record.trained_epochs, checkpoints)
@@ -129,7 +129,7 @@ def load(
     model = _build(record, hypermodel, compute)
     if not model.built:
         model.build_from_config(json.loads(folder.build_config.read_text()))
-    model.set_weights(load_arrays(folder.weights))
+    model.set_weights(folder.load_weights())
     return model
 
 
@@ -156,7 +156,7 @@ class _WeightsAfter(keras.callbacks.Callback):
         """Writes the weights as they are."""
         self._folder.note_build_config(model.get_build_config())
         with replacing(self._folder.weights) as temporary:
-            save_arrays(temporary, model.weights)
+            WeightFiles(self._folder.shared_weights).save(temporary, model.weights)
 
 
 def _build(

@@ -1,4 +1,4 @@
-"""A search of seconds for several workers: its folder, trials, epochs, and what is wrong with it."""
+"""A search of seconds for several workers: folder, trials, epochs, and what is wrong with it."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_transfer as kx
+from keras_transfer.search.identity import identity_of_data
 
 
 def run(tuner, data, epochs=2, **options):
@@ -228,6 +229,55 @@ def test_a_changed_space_is_told(make_tuner, search_data, build_model):
     with pytest.raises(ValueError, match="objective.*val_loss.*val_accuracy"):
         make_tuner(oracle=oracle)
     assert make_tuner(other, trials=1, overwrite=True).finished_trials() == []
+
+
+def test_other_data_is_told(make_tuner, search_data):
+    run(make_tuner(trials=1), search_data, epochs=1)
+    [pixels, labels] = [np.concatenate(x) for x in zip(*search_data.train, strict=True)]
+    fixed = {"class_names": ["dark", "bright"], "batch_size": 8, "validation_split": 0.25}
+
+    def refused(message, pixels, labels):
+        other = kx.arrays(pixels.astype("uint8"), labels, **fixed)
+        with pytest.raises(ValueError, match=message):
+            make_tuner(trials=2).search(other.train, epochs=1, verbose=0)
+
+    refused("training data 'number of examples' was 48 and is 30", pixels[:40], labels[:40])
+    tuner, options = make_tuner(trials=2), {"validation_split": 0.0, "batch_size": 8}
+    negatives = kx.arrays(255 - pixels[:12].astype("uint8"), labels[:12], **options).train
+    with pytest.raises(ValueError, match="validation data 'content' was"):
+        tuner.search(search_data.train, validation_data=negatives, epochs=1, verbose=0)
+    assert len(tuner.oracle.trials) == 1
+    # Of a pipeline of somebody's own nothing is known; it may be the same.
+    own = search_data.train.map(lambda x, y: (x, y))
+    tuner.search(own, validation_data=search_data.validation, epochs=1, verbose=0)
+    assert len(tuner.finished_trials()) == 2
+
+
+def test_other_labels_are_other_data(search_data):
+    [pixels, labels] = [np.concatenate(x) for x in zip(*search_data.train, strict=True)]
+    one, other, smaller, shuffled = (
+        identity_of_data(
+            "training data",
+            kx.arrays(pixels.astype("uint8"), y, validation_split=0.0, **options).train,
+        )
+        for y, options in (
+            (labels, {}),
+            (1 - labels, {}),
+            (labels, {"image_size": (4, 4)}),
+            (labels, {"seed": 3, "batch_size": 2}),
+        )
+    )
+    assert one["training data"].keys() == {"number of examples", "content"}
+    assert one != other
+    assert one != smaller
+    assert one == shuffled
+
+
+def test_pairs_are_known_by_both_domains(search_data):
+    pairs = kx.pair_domains(search_data.train, search_data.train, target_labels="ignore")
+    found = identity_of_data("training data", pairs)
+    alone = identity_of_data("training data", search_data.train)["training data"]
+    assert found == {"training data source": alone, "training data target": alone}
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "gone"])

@@ -134,7 +134,7 @@ def kill(folder, name, epochs):
     os.kill(int(number), signal.SIGKILL)
 
 
-def searched(folder, trials, epochs, *, kills=(), wrong="nothing"):
+def searched(folder, trials, epochs, *, count=2, kills=(), wrong="nothing"):
     """Runs the search and gives its trials."""
 
     def kill_all():
@@ -144,7 +144,7 @@ def searched(folder, trials, epochs, *, kills=(), wrong="nothing"):
     thread = threading.Thread(target=kill_all)
     thread.start()
     command = [sys.executable, str(PROGRAM), str(folder), str(trials), str(epochs), wrong]
-    run_workers(command, 2)
+    run_workers(command, count)
     thread.join()
     assert not any(is_there(x[1]) for x in lines(folder, "processes.txt"))
     text = (folder / "search" / "search.json").read_text().partition("\n")[2]
@@ -160,14 +160,13 @@ def check_all_finished_once(folder, state, trials, epochs, kills):
     # Only the epoch in which a worker was killed is trained again.
     assert sum(trained.values()) <= trials * epochs + kills
     best = lines(folder, "best.txt")
-    assert {x[0] for x in best} == {"chief", "worker0", "worker1"}
+    assert {x[0] for x in best} >= {"chief", "worker0"}
     assert len({tuple(x[1:]) for x in best}) == 1
 
 
-def test_workers_and_chief_may_be_killed(tmp_path):
-    kills = [("worker0", 3), ("chief", 6)]
-    state = searched(tmp_path, 4, 3, kills=kills)
-    check_all_finished_once(tmp_path, state, 4, 3, kills=1)
+def test_a_worker_and_its_chief_may_be_killed(tmp_path):
+    state = searched(tmp_path, 3, 3, count=1, kills=[("worker0", 2), ("chief", 5)])
+    check_all_finished_once(tmp_path, state, 3, 3, kills=1)
 
 
 @pytest.mark.slow

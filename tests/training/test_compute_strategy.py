@@ -26,9 +26,22 @@ def test_the_precision_is_that_of_the_least_able_gpu(monkeypatch, capability, po
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: [device])
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: list(details))
     monkeypatch.setattr(tf.config.experimental, "get_device_details", details.get)
-    assert kx.compute_strategy().dtype_policy == policy
+    assert kx.compute_strategy() == kx.ComputeStrategy(None, policy)
     assert kx.compute_strategy(["GPU:0"]).dtype_policy == policy
     assert kx.compute_strategy(precision="float32").dtype_policy == "float32"
+
+
+def test_several_gpus_share_each_batch(monkeypatch):
+    devices = [tf.config.LogicalDevice(f"/device:GPU:{number}", "GPU") for number in range(3)]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: devices)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: devices)
+    capable = {"compute_capability": (7, 5)}
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda device: capable)
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", list)
+    found = kx.compute_strategy()
+    assert found == kx.ComputeStrategy(["GPU:0", "GPU:1", "GPU:2"], "mixed_float16")
+    assert kx.compute_strategy(["GPU:1", "GPU:2"]).distribution == ["GPU:1", "GPU:2"]
+    assert kx.compute_strategy(["GPU:1"]).distribution is None
 
 
 def test_within_its_scope_models_have_the_precision():

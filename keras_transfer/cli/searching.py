@@ -15,6 +15,7 @@ from keras_transfer._atomic import write_text
 from keras_transfer.cli.data import fingerprint
 from keras_transfer.cli.search_space import make_tuner, splits_of
 from keras_transfer.cli.search_table import print_search
+from keras_transfer.search.state_file import BEFORE, NEWEST
 
 if TYPE_CHECKING:
     from keras_transfer.search.transfer_tuner import TransferTuner
@@ -92,8 +93,7 @@ def _start(settings: dict[str, Any], output: pathlib.Path, *, overwrite: bool) -
     found = _held(output)
     if found is not None and overwrite:
         shutil.rmtree(output)
-        found = None
-    if found is not None:
+    elif found is not None and any((output / name).is_file() for name in (NEWEST, BEFORE)):
         differences = _differences(found, json.loads(json.dumps(identity)))
         if differences:
             raise FileExistsError(

@@ -125,13 +125,18 @@ def _variance_by(forest: Any, rows: np.ndarray, group: slice, random: np.random.
     """Of the mean prediction, by the values in some columns alone."""
     if len(rows) < 2:
         return 0.0
-    values = _some(rows[:, group], _MOST_VALUES, random)
-    background = _some(rows, _MOST_BACKGROUND, random)
+    values = _quantiles(rows[:, group], _MOST_VALUES)
+    few = random.permutation(len(rows))[:_MOST_BACKGROUND]
+    background = rows[few]
     changed = np.tile(background, (len(values), 1))
     changed[:, group] = np.repeat(values, len(background), axis=0)
     means = forest.predict(changed).reshape(len(values), len(background)).mean(axis=1)
     return float(np.var(means))
 
 
-def _some(rows: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    return rows if len(rows) <= count else rows[random.choice(len(rows), count, replace=False)]
+def _quantiles(rows: np.ndarray, count: int) -> np.ndarray:
+    """Some of many rows, which are spread like all."""
+    if len(rows) <= count:
+        return rows
+    places = (np.arange(count) + 0.5) / count * len(rows)
+    return rows[np.lexsort(rows.T)][places.astype(int)]

@@ -24,7 +24,7 @@ def print_table(models: Sequence[BestModel], objective: str) -> None:
     from rich.table import Table
 
     figures = [name for name in _FIGURES if models[0].test and name in models[0].test]
-    table = Table("", "Trial", title=f"The best by {escape(objective)}, the first above all")
+    table = Table("", "Trial", title=f"Models by {escape(objective)}, the best first")
     for name in ("validation", *(f"test {figure.replace('_', ' ')}" for figure in figures)):
         table.add_column(name, justify="right")
     table.add_column("Version", overflow="fold")

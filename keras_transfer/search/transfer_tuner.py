@@ -18,6 +18,7 @@ from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.search.budget import SearchBudget
 from keras_transfer.search.chief import is_chief, serve
 from keras_transfer.search.connection import keep_calling
+from keras_transfer.search.garbage import quick_collections
 from keras_transfer.search.heartbeat import beating
 from keras_transfer.search.identity import identity_of, identity_of_data
 from keras_transfer.search.kept_models import KeptModels
@@ -193,7 +194,7 @@ class TransferTuner(KeptModels):
             self.rules.restore(running=is_chief())
 
     def _run_trials(self, train: tf.data.Dataset, **options: Any) -> None:
-        with beating(self._folder, self.tuner_id):
+        with beating(self._folder, self.tuner_id), quick_collections():
             self.on_search_begin()
             while (trial := self._next_trial()).status != STOPPED:
                 self.on_trial_begin(trial)

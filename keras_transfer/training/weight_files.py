@@ -67,4 +67,4 @@ def _array(variable: keras.Variable) -> np.ndarray:
 
 
 def _digest(array: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).digest()
+    return hashlib.sha256(np.ascontiguousarray(array).data).digest()

@@ -9,8 +9,6 @@ from keras_transfer.cli.text import is_text
 from keras_transfer.cli.training import load_splits
 
 if TYPE_CHECKING:
-    import keras_tuner
-
     from keras_transfer.data.splits import Splits
     from keras_transfer.search.hyper_model import StrategyName
     from keras_transfer.search.pruning import Pruner
@@ -81,7 +79,7 @@ def make_tuner(
     )
 
 
-def _oracle(settings: dict[str, Any]) -> keras_tuner.Oracle:
+def _oracle(settings: dict[str, Any]) -> Any:
     from keras_transfer.search.oracles import make_oracle
 
     if settings["oracle"] == "hyperband" and settings["trials"] is not None:

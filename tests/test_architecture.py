@@ -60,7 +60,7 @@ ONLY_IN = {
     "sklearn": {
         "evaluation/domain_pictures.py",
         "evaluation/reports.py",
-        "search/importance.py",
+        "search/record/importance.py",
         "data/stratified.py",
         "adaptation/selection/clusters.py",
         "adaptation/selection/weighted_risk.py",

@@ -10,8 +10,8 @@ from keras_transfer.cli.training import load_splits
 
 if TYPE_CHECKING:
     from keras_transfer.data.splits import Splits
-    from keras_transfer.search.hyper_model import StrategyName
     from keras_transfer.search.pruning import Pruner
+    from keras_transfer.search.space.hyper_model import StrategyName
     from keras_transfer.search.transfer_tuner import TransferTuner
 
 _TRIALS = 20
@@ -48,7 +48,7 @@ def make_tuner(
         output: the run folder.
     """
     import keras_transfer as kx
-    from keras_transfer.search.hyper_model import TransferHyperModel
+    from keras_transfer.search.space.hyper_model import TransferHyperModel
 
     size = settings["image_size"]
     strategies: list[StrategyName] = settings["strategy"] or _STRATEGIES

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from keras_transfer.search.axes import settings_text, text_of
-from keras_transfer.search.records import SearchRecord, TrialRecord, read_search
-from keras_transfer.search.time_left import duration_text
+from keras_transfer.search.record.axes import settings_text, text_of
+from keras_transfer.search.record.records import SearchRecord, TrialRecord, read_search
+from keras_transfer.search.record.time_left import duration_text
 
 _STYLES = {"failed": "red", "pruned": "dim", "running": "cyan", "interrupted": "yellow"}
 

@@ -15,7 +15,7 @@ from keras_transfer._atomic import write_text
 from keras_transfer.cli.data import fingerprint
 from keras_transfer.cli.search_space import make_tuner, splits_of
 from keras_transfer.cli.search_table import print_search
-from keras_transfer.search.state_file import BEFORE, NEWEST
+from keras_transfer.search.state.state_file import BEFORE, NEWEST
 
 if TYPE_CHECKING:
     from keras_transfer.search.transfer_tuner import TransferTuner
@@ -38,7 +38,7 @@ def search_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: boo
     if settings["workers"] == 1:
         _search(settings, output)
     else:
-        from keras_transfer.search.workers import run_workers
+        from keras_transfer.search.workers.processes import run_workers
 
         with _locked(output):
             pass  # nobody else is at it

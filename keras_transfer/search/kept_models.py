@@ -14,8 +14,8 @@ from keras_tuner.engine.trial import Trial
 
 from keras_transfer.adaptation.domain_adaptation import DomainAdaptation
 from keras_transfer.models.notes import note_data
-from keras_transfer.search.outcomes import COMPLETED
-from keras_transfer.search.trial_folder import TrialFolder
+from keras_transfer.search.trials.outcomes import COMPLETED
+from keras_transfer.search.trials.trial_folder import TrialFolder
 from keras_transfer.training.compute_strategy import ComputeStrategy
 from keras_transfer.training.loss_scaling import check_all_replicas
 

@@ -13,13 +13,13 @@ from typing import Any
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from keras_transfer.search.budget import SearchBudget
-from keras_transfer.search.identity import Identity
-from keras_transfer.search.kept_state import KeptState
-from keras_transfer.search.oracle_state import planned_trials
-from keras_transfer.search.outcomes import FAILED, INVALID, remove_what_is_over
 from keras_transfer.search.pruning import Curve, Pruner
-from keras_transfer.search.records import SearchRecord, search_record
-from keras_transfer.search.trial_folder import TrialFolder
+from keras_transfer.search.record.records import SearchRecord, search_record
+from keras_transfer.search.state.identity import Identity
+from keras_transfer.search.state.kept_state import KeptState
+from keras_transfer.search.state.oracle_state import planned_trials
+from keras_transfer.search.trials.outcomes import FAILED, INVALID, remove_what_is_over
+from keras_transfer.search.trials.trial_folder import TrialFolder
 
 STOPPED, IDLE = TrialStatus.STOPPED, TrialStatus.IDLE
 

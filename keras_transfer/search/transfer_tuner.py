@@ -16,20 +16,20 @@ from keras_tuner.engine.trial import Trial
 
 from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.search.budget import SearchBudget
-from keras_transfer.search.chief import is_chief, serve
-from keras_transfer.search.connection import keep_calling
 from keras_transfer.search.garbage import quick_collections
-from keras_transfer.search.heartbeat import beating
-from keras_transfer.search.identity import identity_of, identity_of_data
 from keras_transfer.search.kept_models import KeptModels
-from keras_transfer.search.kept_state import KeptState
-from keras_transfer.search.outcomes import check_any_finished, run_to_end
-from keras_transfer.search.parent import end_with_parent
 from keras_transfer.search.pruning import Pruner
+from keras_transfer.search.record.watching import watched
 from keras_transfer.search.rules import IDLE, STOPPED, Rules
-from keras_transfer.search.trial_run import TrialRun
+from keras_transfer.search.state.identity import identity_of, identity_of_data
+from keras_transfer.search.state.kept_state import KeptState
+from keras_transfer.search.trials.outcomes import check_any_finished, run_to_end
+from keras_transfer.search.trials.trial_run import TrialRun
 from keras_transfer.search.tuner_checks import check_data, check_settings
-from keras_transfer.search.watching import watched
+from keras_transfer.search.workers.chief import is_chief, serve
+from keras_transfer.search.workers.connection import keep_calling
+from keras_transfer.search.workers.heartbeat import beating
+from keras_transfer.search.workers.parent import end_with_parent
 from keras_transfer.training.compute_strategy import ComputeStrategy, compute_strategy
 
 _WAIT = 0.2  # seconds between questions to an oracle that waits for other trials

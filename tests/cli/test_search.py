@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from keras_transfer.cli import app
 from keras_transfer.cli.searching import _locked
-from keras_transfer.search.records import read_search
+from keras_transfer.search.record.records import read_search
 
 COMMAND = [sys.executable, "-c", "from keras_transfer.cli import main; main()"]
 QUICK = [

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import keras_transfer as kx
-from keras_transfer.search import best_models
+from keras_transfer.search.best import best_models
 from keras_transfer.serving.export import METADATA
 from keras_transfer.serving.local import LocalModel
 

@@ -9,15 +9,15 @@ from keras_tuner.engine.trial import Trial
 from keras_tuner.src.distribute.oracle_client import OracleClient
 
 import keras_transfer as kx
-from keras_transfer.search import heartbeat
-from keras_transfer.search.chief import serve
-from keras_transfer.search.connection import keep_calling
-from keras_transfer.search.heartbeat import Watch, beating
-from keras_transfer.search.identity import identity_of
-from keras_transfer.search.kept_state import KeptState
 from keras_transfer.search.rules import Rules
-from keras_transfer.search.trial_folder import TrialFolder
-from keras_transfer.search.workers import _free_port
+from keras_transfer.search.state.identity import identity_of
+from keras_transfer.search.state.kept_state import KeptState
+from keras_transfer.search.trials.trial_folder import TrialFolder
+from keras_transfer.search.workers import heartbeat
+from keras_transfer.search.workers.chief import serve
+from keras_transfer.search.workers.connection import keep_calling
+from keras_transfer.search.workers.heartbeat import Watch, beating
+from keras_transfer.search.workers.processes import _free_port
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 import keras_transfer as kx
 from keras_transfer.cli import adaptation_cases
-from keras_transfer.search.method_space import METHODS, MethodName, choose_method
+from keras_transfer.search.space.method_space import METHODS, MethodName, choose_method
 
 STRATEGIES = ("feature_extraction", "fine_tuning", "gradual_unfreezing", "probe_then_tune")
 
@@ -239,8 +239,8 @@ def test_methods_are_searched_without_target_labels(make_space, domains, tmp_pat
 
 
 def test_pairs_come_in_an_order_of_the_trial_and_in_smaller_batches(domains):
-    from keras_transfer.search.data_order import DataOrder
-    from keras_transfer.search.trial_run import smaller_batches
+    from keras_transfer.search.trials.data_order import DataOrder
+    from keras_transfer.search.trials.trial_run import smaller_batches
 
     pairs, _, _ = domains
 

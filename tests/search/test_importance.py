@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from keras_transfer.search.importance import MIN_TRIALS, importances
-from keras_transfer.search.parameters import Parameter
-from keras_transfer.search.records import SearchRecord, TrialRecord
+from keras_transfer.search.record.importance import MIN_TRIALS, importances
+from keras_transfer.search.record.parameters import Parameter
+from keras_transfer.search.record.records import SearchRecord, TrialRecord
 
 RANGE = {"values": None, "low": 0.0, "high": 1.0, "is_log": False}
 PARAMETERS = [

@@ -5,9 +5,9 @@ import os
 import keras_tuner
 import pytest
 
-from keras_transfer.search import state_file
-from keras_transfer.search.identity import identity_of
-from keras_transfer.search.kept_state import KeptState
+from keras_transfer.search.state import state_file
+from keras_transfer.search.state.identity import identity_of
+from keras_transfer.search.state.kept_state import KeptState
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import keras_tuner
 import pytest
 
 from keras_transfer.search.budget import SearchBudget
-from keras_transfer.search.oracle_state import planned_trials
-from keras_transfer.search.records import read_search, search_record
-from keras_transfer.search.time_left import duration_text, seconds_left
+from keras_transfer.search.record.records import read_search, search_record
+from keras_transfer.search.record.time_left import duration_text, seconds_left
+from keras_transfer.search.state.oracle_state import planned_trials
 
 
 def space():
@@ -118,7 +118,7 @@ def test_a_folder_without_a_search_is_told(tmp_path):
 
 def test_reading_loads_no_tensorflow():
     code = (
-        "import sys, keras_transfer.search.report.page, keras_transfer.cli.search_table; "
+        "import sys, keras_transfer.search.record.report.page, keras_transfer.cli.search_table; "
         "print([m for m in ('tensorflow', 'keras_tuner', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

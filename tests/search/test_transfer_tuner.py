@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_transfer as kx
-from keras_transfer.search.identity import identity_of_data
+from keras_transfer.search.state.identity import identity_of_data
 
 
 def run(tuner, data, epochs=2, **options):

@@ -16,7 +16,7 @@ from tensorboard.plugins.hparams import (
 )
 
 import keras_transfer as kx
-from keras_transfer.search.progress import SearchProgress
+from keras_transfer.search.record.progress import SearchProgress
 
 
 def search(tuner, data, **options):

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from keras_transfer.search import workers
-from keras_transfer.search.workers import run_workers
+from keras_transfer.search.workers import processes as workers
+from keras_transfer.search.workers.processes import run_workers
 
 PROGRAM = pathlib.Path(__file__).with_name("worker_program.py")
 # What every process of a made-up search does first.
@@ -84,13 +84,13 @@ if name == "chief":
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_all_end_with_the_process_that_has_started_them(tmp_path, number):
     script = """
-from keras_transfer.search.parent import end_with_parent
+from keras_transfer.search.workers.parent import end_with_parent
 if sys.argv[2] != "2":
     end_with_parent()
 (folder / f"{name}.ready").touch()
 time.sleep(60)
 """
-    starter = "import sys; from keras_transfer.search.workers import run_workers; "
+    starter = "import sys; from keras_transfer.search.workers.processes import run_workers; "
     command = [sys.executable, "-c", starter + "run_workers(sys.argv[1:], 1)"]
     command += [*program(tmp_path, script), str(int(number))]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as parent:

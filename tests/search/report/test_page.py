@@ -6,10 +6,10 @@ import math
 import pytest
 
 import keras_transfer as kx
-from keras_transfer.search.parameters import Parameter
-from keras_transfer.search.records import SearchRecord, TrialRecord
-from keras_transfer.search.report import page
-from keras_transfer.search.report.elements import to_html
+from keras_transfer.search.record.parameters import Parameter
+from keras_transfer.search.record.records import SearchRecord, TrialRecord
+from keras_transfer.search.record.report import page
+from keras_transfer.search.record.report.elements import to_html
 
 EVIL = "<script>alert('&')</script>\"'"
 PARAMETERS = [

@@ -1,0 +1,1 @@
+"""What a search is over: backbones, strategies, heads, optimizers, methods of adaptation."""

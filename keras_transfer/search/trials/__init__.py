@@ -1,0 +1,1 @@
+"""One trial: its training, its files, how it ends."""

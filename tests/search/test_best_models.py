@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import keras_transfer as kx
 from keras_transfer.search.best import best_models
+from keras_transfer.search.trials.trial_folder import TrialFolder
 from keras_transfer.serving.export import METADATA
 from keras_transfer.serving.local import LocalModel
 
@@ -125,9 +126,7 @@ def quick(monkeypatch):
 
 
 def weights_of(tuner, rank=1):
-    path = pathlib.Path(tuner.project_dir) / "best" / str(rank) / "weights.npz"
-    with np.load(path) as arrays:
-        return [arrays[name] for name in arrays.files]
+    return TrialFolder(pathlib.Path(tuner.project_dir) / "best" / str(rank)).load_weights()
 
 
 def assert_same(found, expected):
@@ -225,6 +224,7 @@ def test_retraining_sees_all_data_for_the_epochs_that_were_best(searched, data, 
     assert record_of(tuner)["retrained"]
     assert sorted(x.name for x in (pathlib.Path(tuner.project_dir) / "best" / "1").iterdir()) == [
         "build_config.json",
+        "shared.npz",
         "test.json",
         "weights.npz",
     ]

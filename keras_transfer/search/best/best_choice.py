@@ -89,5 +89,5 @@ def _copy_weights(tuner: TransferTuner, trial_id: str, folder: TrialFolder) -> N
     """The search may go on and remove its own."""
     of_trial = tuner.trial_folder(trial_id)
     tuner.check_kept(trial_id)
-    shutil.copyfile(of_trial.weights, folder.weights)
-    shutil.copyfile(of_trial.build_config, folder.build_config)
+    for name in ("weights", "shared_weights", "build_config"):
+        shutil.copyfile(getattr(of_trial, name), getattr(folder, name))

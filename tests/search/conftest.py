@@ -26,7 +26,7 @@ def build(hp):
     return model
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def search_data() -> kx.Splits:
     """Pictures with a weak brightness cue, so that trials differ."""
     random = np.random.default_rng(0)

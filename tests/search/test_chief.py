@@ -108,7 +108,7 @@ def test_a_port_that_somebody_has_is_refused(make_rules, connect, tmp_path):
     time.sleep(0.3)
     with pytest.raises(RuntimeError, match="bind"):
         serve(oracle, tmp_path, rules.forget)
-    rules._budget = kx.SearchBudget(hours=1e-9)
+    rules.budget = kx.SearchBudget(hours=1e-9)
     with rules.running():
         assert connect(oracle).create_trial("worker").status == "STOPPED"
     chief.join(20)

@@ -84,9 +84,22 @@ def test_features_change_nothing(make_tuner, search_data):
     assert without == pytest.approx(with_cache, abs=1e-5)
 
 
-@pytest.mark.parametrize("kill_at", range(1, 10))
-def test_killed_anywhere_it_ends_as_if_it_had_not_been(make_tuner, search_data, kill_at):
-    whole = run(make_tuner(trials=3, project_name="whole"), search_data, epochs=3)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, build_model, search_data):
+    """A search of three trials and three epochs that nobody has killed."""
+    oracle = keras_tuner.oracles.RandomSearchOracle(
+        keras_tuner.Objective("val_loss", "min"), max_trials=3, seed=3
+    )
+    tuner = kx.TransferTuner(build_model, oracle=oracle, directory=tmp_path_factory.mktemp("a"))
+    return run(tuner, search_data, epochs=3)
+
+
+# Of nine epochs; the slow ones, too, before a change of what is kept.
+KILLS = [n if n in (1, 5, 9) else pytest.param(n, marks=pytest.mark.slow) for n in range(1, 10)]
+
+
+@pytest.mark.parametrize("kill_at", KILLS)
+def test_killed_anywhere_it_ends_as_if_it_had_not_been(make_tuner, search_data, whole, kill_at):
     CountEpochs.count, KillAt.left = 0, kill_at
     with pytest.raises(Killed):
         run(make_tuner(trials=3), search_data, epochs=3, callbacks=[CountEpochs(), KillAt()])
@@ -119,7 +132,14 @@ ORACLES = {
 # scikit-learn's, of the curve that Bayesian search fits to few trials.
 @pytest.mark.filterwarnings("ignore:The optimal value found for dimension")
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
-@pytest.mark.parametrize("name", ORACLES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "grid",
+        "bayesian",
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ("random", "hyperband")),
+    ],
+)
 def test_every_oracle_goes_on_as_if_it_had_not_been_killed(make_tuner, search_data, name):
     whole = run(make_tuner(oracle=ORACLES[name](), project_name="whole"), search_data)
     KillAt.left = 5
@@ -142,7 +162,9 @@ class Precision(keras.callbacks.Callback):
         Precision.seen.append({layer.dtype_policy.name for layer in self.model.layers})
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+)
 def test_every_layer_of_every_trial_has_the_precision_asked_for(make_tuner, search_data, policy):
     Precision.seen = []
     compute = kx.compute_strategy(["CPU:0"], precision=policy)
@@ -280,7 +302,9 @@ def test_pairs_are_known_by_both_domains(search_data):
     assert found == {"training data source": alone, "training data target": alone}
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "gone"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "gone", *(pytest.param(x, marks=pytest.mark.slow) for x in ("flip", "empty"))]
+)
 def test_a_damaged_state_is_set_aside(make_tuner, search_data, damage):
     before = scores(run(make_tuner(trials=3), search_data))
     path = pathlib.Path(make_tuner(trials=3).project_dir) / "search.json"

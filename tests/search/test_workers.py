@@ -90,7 +90,9 @@ if sys.argv[2] != "2":
 (folder / f"{name}.ready").touch()
 time.sleep(60)
 """
-    starter = "import sys; from keras_transfer.search.workers.processes import run_workers; "
+    # Ctrl-C has no effect in what a shell has started in the background, unless it is asked for.
+    starter = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    starter += "from keras_transfer.search.workers.processes import run_workers; "
     command = [sys.executable, "-c", starter + "run_workers(sys.argv[1:], 1)"]
     command += [*program(tmp_path, script), str(int(number))]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as parent:

@@ -1,4 +1,4 @@
-"""`keras-transfer search`: searches, unless its first word is another command, such as `show`."""
+"""`keras-transfer search`: searches, unless its first word is another command, as `show`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _SearchGroup(TyperGroup):
 search = typer.Typer(
     cls=_SearchGroup,
     help="Search hyper-parameters: backbone, strategy, head, rates. `search show RUN` shows a "
-    "search.",
+    "search, `search export RUN` ends it.",
     no_args_is_help=False,
 )
 
@@ -65,3 +65,36 @@ def show(
         import keras_transfer as kx
 
         print(f"The report is in {kx.search_report(run, html)}.")
+
+
+@search.command("export")
+def export(
+    run: Annotated[pathlib.Path, typer.Argument(help="The folder of a search.")],
+    base_path: Annotated[
+        pathlib.Path,
+        typer.Argument(help="The model's folder, which gets a version; the next best go beside."),
+    ],
+    num_models: Annotated[
+        int, typer.Option(min=1, help="How many of the best, by validation.")
+    ] = 1,
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain",
+            help="Train anew first, on training and validation data together, for as many epochs "
+            "as were best.",
+        ),
+    ] = False,
+) -> None:
+    """End a search: test the best models, once, and export them for TF Serving, verified.
+
+    The run folder gets best.json (best-2.json ...), from which the model can be trained anew.
+
+    Example: `keras-transfer search export runs/search models/flowers --retrain`
+    """
+    from keras_transfer.cli._tensorflow import import_quietly
+
+    import_quietly()
+    from keras_transfer.cli.searching import export_best
+
+    export_best(run, base_path, num_models=num_models, retrain=retrain)

@@ -9,16 +9,13 @@ import pathlib
 import shutil
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_transfer._atomic import write_text
 from keras_transfer.cli.data import fingerprint
 from keras_transfer.cli.search_space import make_tuner, splits_of
 from keras_transfer.cli.search_table import print_search
 from keras_transfer.search.state.state_file import BEFORE, NEWEST
-
-if TYPE_CHECKING:
-    from keras_transfer.search.transfer_tuner import TransferTuner
 
 _SETTINGS, _LOCK, _REPORT = "settings.json", ".lock", "report.html"
 _TOP = 10
@@ -47,7 +44,28 @@ def search_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: boo
     _finish(output)
 
 
-def _search(settings: dict[str, Any], output: pathlib.Path) -> TransferTuner:
+def export_best(
+    run: pathlib.Path, base_path: pathlib.Path, *, num_models: int, retrain: bool
+) -> None:
+    """Tests and exports the best models of the search in a run folder.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    import keras_transfer as kx
+
+    settings = _held(run)
+    if settings is None:
+        raise FileNotFoundError(f"Expected the folder of a search. Received: {run}.")
+    splits = splits_of(settings)
+    with _locked(run):
+        tuner = make_tuner(settings, splits.class_names, run)
+        best = kx.export_best_models(tuner, splits, base_path, num_models, retrain=retrain)
+    for model in best:
+        print(f"{model.version}: trained from {model.record}.")
+
+
+def _search(settings: dict[str, Any], output: pathlib.Path) -> None:
     import keras
 
     splits = splits_of(settings)
@@ -63,7 +81,6 @@ def _search(settings: dict[str, Any], output: pathlib.Path) -> TransferTuner:
             epochs=settings["epochs"],
             callbacks=boards,
         )
-    return tuner
 
 
 def _finish(output: pathlib.Path) -> None:

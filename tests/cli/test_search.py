@@ -81,6 +81,22 @@ def test_show_prints_the_trials_the_best_first(searched, tmp_path):
     )
 
 
+@pytest.mark.slow
+def test_the_best_is_trained_again_tested_and_exported(searched, tmp_path):
+    _, folder, _ = searched
+    said = call("search", "export", folder, tmp_path / "model", "--retrain")
+    assert f"{tmp_path / 'model' / '1'}: trained from {folder / 'best.json'}." in said
+    best = json.loads((folder / "best.json").read_text())
+    assert best["trial"] == read_search(folder).ranked[0].name
+    assert best["retrained"]
+    assert (tmp_path / "model" / "1" / "saved_model.pb").is_file()
+
+
+def test_only_a_search_is_exported(tmp_path):
+    with pytest.raises(FileNotFoundError, match="the folder of a search"):
+        call("search", "export", tmp_path / "run", tmp_path / "model")
+
+
 @pytest.mark.parametrize("arguments", [["search"], ["search", "--help"], ["search", "run", "-h"]])
 def test_help_teaches_both_commands(arguments):
     said = " ".join(call(*arguments).replace("│", " ").split())

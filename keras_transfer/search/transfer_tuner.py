@@ -63,7 +63,7 @@ class TransferTuner(KeptModels):
         executions_per_trial: int from 1. Trainings of each trial, from different seeds; their
             mean counts. Trials are pruned where it is 1 alone.
         compute: "auto", or what `kx.compute_strategy` gives: devices and precision.
-        cache: "auto" keeps features of frozen parts in the search's own folder until it ends;
+        cache: "auto" keeps features of frozen parts in the folder `features` of the search;
             `kx.FeatureCache` where you say; None runs frozen parts in every epoch.
         pruner: `kx.MedianPruner`, `kx.SuccessiveHalving`, `kx.Patience`, or None.
         budget: kx.SearchBudget, or None for what the oracle's number of trials allows.
@@ -153,7 +153,7 @@ class TransferTuner(KeptModels):
             RuntimeError: if no trial at all could be trained.
             TypeError: if `train` is no dataset.
             ValueError: if the search that this goes on with had other data, as far as datasets of
-                this package tell, or no metric is the objective.
+                this package tell, or another number of epochs; or no metric is the objective.
         """
         check_data(train, more)
         self.oracle.verbose = 0  # KerasTuner's own display
@@ -166,6 +166,7 @@ class TransferTuner(KeptModels):
             self.oracle = self._state.oracle
             self.rules.restore(running=True)
             return
+        self.rules.expect({"search": {"epochs": options.get("epochs")}})
         self.rules.expect(identity_of_data("training data", train))
         self.rules.expect(identity_of_data("validation data", options.get("validation_data")))
         with self.rules.running(), watched(self.rules, verbose, options):

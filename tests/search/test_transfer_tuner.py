@@ -238,6 +238,12 @@ def test_an_objective_that_no_metric_has_is_named_with_those_that_exist(make_tun
         run(make_tuner(oracle=oracle), search_data)
 
 
+def test_another_number_of_epochs_is_told(make_tuner, search_data):
+    run(make_tuner(trials=1), search_data, epochs=1)
+    with pytest.raises(ValueError, match="search 'epochs' was 1 and is 3"):
+        run(make_tuner(trials=2), search_data, epochs=3)
+
+
 def test_a_changed_space_is_told(make_tuner, search_data, build_model):
     run(make_tuner(trials=1), search_data)
 

@@ -166,6 +166,7 @@ def check_all_finished_once(folder, state, trials, epochs, kills):
     assert len({tuple(x[1:]) for x in best}) == 1
 
 
+@pytest.mark.slow
 def test_a_chief_may_be_killed(tmp_path):
     state = searched(tmp_path, 2, 3, count=1, kills=[("chief", 2)])
     check_all_finished_once(tmp_path, state, 2, 3, kills=0)

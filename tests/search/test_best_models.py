@@ -187,6 +187,7 @@ class OutOfMemory(keras.callbacks.Callback):
             raise tf.errors.ResourceExhaustedError(None, None, "OOM of this test")
 
 
+@pytest.mark.slow
 def test_batches_are_those_that_fitted_into_memory(data, quick, tmp_path, build_model):
     tuner = make_tuner(build_model, tmp_path, trials=1)
     search(tuner, data, epochs=1, callbacks=[OutOfMemory()])
@@ -230,6 +231,7 @@ def test_retraining_sees_all_data_for_the_epochs_that_were_best(searched, data, 
     ]
 
 
+@pytest.mark.slow
 def test_retraining_goes_on_where_it_was_killed(searched, data, quick, tmp_path):
     whole = searched("whole", trained_epochs=3)
     kx.export_best_models(whole, data, tmp_path / "whole models", retrain=True, verbose=0)
@@ -273,6 +275,7 @@ def test_a_search_that_goes_on_does_not_choose_again(searched, data, quick, tmp_
     assert quick == {"evaluated": 1, "exported": 2}
 
 
+@pytest.mark.slow
 def test_without_a_look_at_the_test_one_may_choose_again(searched, data, quick, tmp_path):
     tuner = searched()
     blind = dataclasses.replace(data, test=None)
@@ -354,6 +357,7 @@ def test_options_of_fit_that_json_does_not_hold_are_told(searched, data, quick, 
         kx.export_best_models(tuner, data, tmp_path / "models", retrain=True, verbose=0)
 
 
+@pytest.mark.slow
 def test_records_of_others_and_of_other_versions(searched, data, quick, tmp_path, build_model):
     tuner = searched(trained_epochs=1)
     kx.export_best_models(tuner, data, tmp_path / "models", verbose=0)

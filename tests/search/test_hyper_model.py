@@ -140,6 +140,7 @@ def test_the_optimizer_is_the_one_chosen_in_every_stage(make_space, search_data,
     assert float(model.optimizer.learning_rate) == pytest.approx(rate)
 
 
+@pytest.mark.slow
 def test_every_strategy_is_searched_in_the_precision_asked_for(make_space, search_data, tmp_path):
     oracle = small(keras_tuner.oracles.GridSearchOracle("val_loss", max_trials=4))
     tuner = kx.TransferTuner(

@@ -12,8 +12,8 @@ import pytest
 EXAMPLES = sorted((pathlib.Path(__file__).parent.parent / "examples").glob("*.py"))
 
 
-# Half a minute each; these two go through pictures and texts, from data to export.
-QUICK = ("01_feature_extraction", "04_text_classification")
+# Half a minute each; this one goes from data to export.
+QUICK = ("01_feature_extraction",)
 
 
 @pytest.mark.parametrize(

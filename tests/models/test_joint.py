@@ -316,6 +316,7 @@ print(max(np.abs(a - b).max() for a, b in zip(alone, together)))
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one_device_does():
     done = subprocess.run(
         [sys.executable, "-c", REPLICAS], capture_output=True, text=True, check=False

@@ -311,6 +311,7 @@ def test_killed_anywhere_nothing_is_measured_or_exported_twice(
     assert [x.version for x in found] == [tmp_path / "models" / "1", tmp_path / "models-2" / "1"]
 
 
+@pytest.mark.slow
 def test_models_come_in_the_order_of_validation(searched, data, quick, tmp_path, capsys):
     tuner = searched()
     found = kx.export_best_models(tuner, data, tmp_path / "m", 3, verbose=2)

@@ -67,7 +67,7 @@ SLOW = "feature_extraction probe_then_tune"
 @pytest.mark.parametrize(
     ("policy", "strategies", "tolerance"),
     [
-        ("float32", "none", 1e-4),
+        pytest.param("float32", "none", 1e-4, marks=pytest.mark.slow),
         pytest.param("float32", SLOW, 1e-4, marks=pytest.mark.slow),
         pytest.param("mixed_float16", SLOW, 3e-2, marks=pytest.mark.slow),
     ],

@@ -216,6 +216,7 @@ def domains(search_data):
     return pairs, kx.TargetScore(negatives.validation, guard=guard), negatives
 
 
+@pytest.mark.slow
 def test_methods_are_searched_without_target_labels(make_space, domains, tmp_path):
     pairs, score, negatives = domains
     space = make_space(strategies=["feature_extraction"], methods=["mmd", "cdan"])

@@ -325,6 +325,7 @@ def test_a_damaged_state_is_set_aside(make_tuner, search_data, damage):
     assert scores(run(make_tuner(trials=3), search_data)) == before
 
 
+@pytest.mark.slow
 def test_pruned_trials_count_with_what_they_reached(make_tuner, search_data):
     whole = run(make_tuner(trials=6, project_name="whole"), search_data, epochs=4)
     pruner = kx.SuccessiveHalving(factor=2)

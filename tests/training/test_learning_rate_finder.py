@@ -291,6 +291,7 @@ def test_wrong_models_and_data_are_refused():
         find(model, data().take(0))
 
 
+@pytest.mark.slow
 def test_two_replicas_find_the_rates_of_one_and_train_on_as_before():
     code = """
 import keras, numpy as np, tensorflow as tf, warnings

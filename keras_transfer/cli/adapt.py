@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from keras_transfer.adaptation.methods.names import MethodName
 from keras_transfer.cli._tensorflow import import_quietly
 from keras_transfer.cli.adaptation import adapt_run
-from keras_transfer.cli.adaptation_cases import MethodName
 from keras_transfer.cli.options import (
     DATA_HELP,
     MODEL,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pathlib
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from keras_transfer.adaptation.methods.names import METHODS, make_method
 from keras_transfer.cli.adaptation_case import ORACLE, SOURCE_ONLY, Case
 from keras_transfer.cli.strategy import recipe_from
 
@@ -16,32 +17,6 @@ if TYPE_CHECKING:
 
     from keras_transfer.data.splits import Splits
 
-MethodName = Literal[
-    "mmd",
-    "joint_mmd",
-    "local_mmd",
-    "coral",
-    "dann",
-    "cdan",
-    "mcc",
-    "information",
-    "nuclear_norm",
-    "self_training",
-    "reconstruction",
-]
-METHODS: dict[str, str] = {
-    "mmd": "MaximumMeanDiscrepancy",
-    "joint_mmd": "JointMMD",
-    "local_mmd": "LocalMMD",
-    "coral": "DeepCoral",
-    "dann": "DomainAdversarial",
-    "cdan": "ConditionalAdversarial",
-    "mcc": "MinimumClassConfusion",
-    "information": "InformationMaximization",
-    "nuclear_norm": "BatchNuclearNorm",
-    "self_training": "SelfTraining",
-    "reconstruction": "Reconstruction",
-}
 # After which the default weights of methods were found; few epochs leave little to choose from.
 STEPS, MIN_EPOCHS = 600, 5
 
@@ -133,7 +108,7 @@ class Cases:
     def _adaptation(self, model: keras.Model) -> keras.Model:
         import keras_transfer as kx
 
-        method = getattr(kx, METHODS[self.settings["method"]])()
+        method = make_method(self.settings["method"])
         options = {name: self.settings[name] for name in ("weight", "normalization")}
         return kx.DomainAdaptation(model, method, **options)
 

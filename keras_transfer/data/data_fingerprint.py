@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from keras_transfer.data.domains import domains_of
 from keras_transfer.data.examples import Examples, examples_of
 
 
@@ -14,9 +16,13 @@ def data_fingerprint(dataset: tf.data.Dataset) -> str:
     """A digest of the content and the labels of all examples, in whatever order they come.
 
     Args:
-        dataset: tf.data.Dataset of batches. Of one that this package has not made, shapes and the
-            number of batches, if that is known, alone: reading it might change it.
+        dataset: tf.data.Dataset of batches; of pairs of domains, that of both. Of one that this
+            package has not made, shapes and the number of batches, if that is known, alone:
+            reading it might change it.
     """
+    domains = domains_of(dataset)
+    if domains is not None:
+        return "-".join(map(data_fingerprint, domains.values()))
     examples = examples_of(dataset)
     if examples is None:
         told = repr((dataset.element_spec, int(dataset.cardinality()))).encode()
@@ -29,8 +35,15 @@ def data_fingerprint(dataset: tf.data.Dataset) -> str:
 
 def _labels(examples: Examples) -> list[bytes]:
     """In order of the numbers."""
-    batches = examples.in_order.batch(1024).map(lambda _, batch: examples.label(batch))
-    labels = np.concatenate([np.asarray(batch) for batch in batches])
+
+    def label(_: tf.Tensor, example: Any) -> Any:
+        return examples.label(example)
+
+    numbered, some = examples.in_order, 1024
+    batches = (
+        numbered.batch(some).map(label) if examples.batched else numbered.map(label).batch(some)
+    )
+    labels = np.concatenate(list(batches.as_numpy_iterator()))
     return [label.tobytes() for label in labels]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +11,10 @@ import keras_tuner
 import tensorflow as tf
 from keras_tuner.engine.trial import Trial
 
-from keras_transfer.adaptation.domain_adaptation import DomainAdaptation
 from keras_transfer.models.notes import note_data
 from keras_transfer.search.trials.outcomes import COMPLETED
 from keras_transfer.search.trials.trial_folder import TrialFolder
 from keras_transfer.training.compute_strategy import ComputeStrategy
-from keras_transfer.training.loss_scaling import check_all_replicas
 
 
 class KeptModels(keras_tuner.Tuner):
@@ -44,11 +41,7 @@ class KeptModels(keras_tuner.Tuner):
         folder = self.trial_folder(trial.trial_id)
         self.check_kept(trial.trial_id)
         with self.compute.precision():
-            model = self._try_build(trial.hyperparameters)
-            if not model.built:
-                model.build_from_config(json.loads(folder.build_config.read_text()))
-            model.set_weights(folder.load_weights())
-        model = model.model if isinstance(model, DomainAdaptation) else model
+            model = folder.load_into(self._try_build(trial.hyperparameters))
         if self.trained_on is not None:
             note_data(model, self.trained_on)  # for `kx.evaluate` and `kx.export`
         return model
@@ -115,6 +108,4 @@ class KeptModels(keras_tuner.Tuner):
             before = hp.values.get("tuner/trial_id")  # Hyperband goes on with a trial
             if before is not None:
                 model.set_weights(self.trial_folder(before).load_weights())
-        if model.compiled:  # for a `fit` of the hypermodel's own
-            check_all_replicas(model)
         return model

@@ -1,4 +1,6 @@
+import dataclasses
 import inspect
+from typing import get_args
 
 import keras
 import keras_tuner
@@ -6,8 +8,8 @@ import numpy as np
 import pytest
 
 import keras_transfer as kx
-from keras_transfer.cli import adaptation_cases
-from keras_transfer.search.space.method_space import METHODS, MethodName, choose_method
+from keras_transfer.adaptation.methods.names import METHODS, MethodName
+from keras_transfer.search.space.method_space import choose_method
 
 STRATEGIES = ("feature_extraction", "fine_tuning", "gradual_unfreezing", "probe_then_tune")
 
@@ -183,18 +185,18 @@ def test_texts_are_searched(tmp_path):
     assert "depths" not in {p.name for p in hp.space}
 
 
-def test_methods_are_those_of_the_command_line():
-    assert {name: kind.__name__ for name, kind in METHODS.items()} == adaptation_cases.METHODS
-    assert MethodName == adaptation_cases.MethodName
+def test_methods_have_the_names_of_the_command_line():
+    assert tuple(METHODS) == get_args(MethodName)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_each_method_is_made_with_a_weight_of_its_own_size(name):
     hp = hyperparameters(method=name, weight_factor=2.0, kernel="energy", kernels=1)
     method, weight = choose_method(hp, list(METHODS))
-    assert type(method) is METHODS[name]
-    assert weight == 2 * METHODS[name].default_weight
-    kernels = inspect.signature(METHODS[name]).parameters
+    kind = getattr(kx, METHODS[name])
+    assert type(method) is kind
+    assert weight == 2 * kind.default_weight
+    kernels = inspect.signature(kind).parameters
     assert getattr(method, "kernels", 1) == 1
     assert getattr(method, "kernel", "energy") == "energy" or "kernel" not in kernels
     active = {p.name for p in hp.space if hp.is_active(p)}
@@ -240,9 +242,35 @@ def test_methods_are_searched_without_target_labels(make_space, domains, tmp_pat
     assert model.class_names == ["dark", "bright"]
 
 
+@pytest.mark.slow
+def test_the_best_adapted_model_is_tested_and_exported(make_space, domains, tmp_path):
+    pairs, score, negatives = domains
+    space = make_space(strategies=["feature_extraction"], methods=["mmd"])
+    target = keras_tuner.Objective("val_target_score", "max")
+    oracle = small(keras_tuner.oracles.GridSearchOracle(target, max_trials=1), weight_factor=1.0)
+    tuner = kx.TransferTuner(space, oracle=oracle, directory=tmp_path)
+    tuner.search(pairs, epochs=1, callbacks=[score], verbose=0)
+
+    data = dataclasses.replace(negatives, train=pairs, validation=None, test=negatives.validation)
+    [best] = kx.export_best_models(tuner, data, tmp_path / "models", verbose=0)
+    expected = kx.evaluate(tuner.get_best_models()[0], negatives.validation, verbose=False)
+    assert best.test["accuracy"] == expected.accuracy
+
+    again = kx.retrain(best.record, space, data, callbacks=[score], verbose=0)
+    for ours, theirs in zip(
+        again.get_weights(), tuner.get_best_models()[0].get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+    swapped = kx.pair_domains(negatives.train, pairs.domains[0], target_labels="ignore")
+    other = dataclasses.replace(data, train=swapped)
+    with pytest.raises(ValueError, match="other train data"):
+        kx.retrain(best.record, space, other, callbacks=[score], verbose=0)
+
+
 def test_pairs_come_in_an_order_of_the_trial_and_in_smaller_batches(domains):
+    from keras_transfer.data.batch_size import batch_size_of, with_batch_size
     from keras_transfer.search.trials.data_order import DataOrder
-    from keras_transfer.search.trials.trial_run import smaller_batches
 
     pairs, _, _ = domains
 
@@ -256,7 +284,7 @@ def test_pairs_come_in_an_order_of_the_trial_and_in_smaller_batches(domains):
     list(pairs)  # another pass, which moves the shuffle of tf.data on
     np.testing.assert_array_equal(first(pairs, 0), one)
     assert not np.array_equal(first(pairs, 1), one)
-    halved = smaller_batches(pairs, halvings=1)
+    halved = with_batch_size(pairs, batch_size_of(pairs) // 2)
     inputs, labels = next(iter(halved))
     assert (len(inputs["source"]), len(inputs["target"])) == (4, 2)
     assert list(labels) == ["source"]

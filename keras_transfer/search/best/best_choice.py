@@ -11,7 +11,7 @@ from keras_tuner.engine.trial import Trial
 
 from keras_transfer._atomic import publish, staging_folder
 from keras_transfer.data.splits import Splits
-from keras_transfer.search.best.training_record import fingerprints, read_json, write_json
+from keras_transfer.search.trials.training_record import fingerprints, read_json, write_json
 from keras_transfer.search.trials.trial_folder import TrialFolder
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from keras_transfer.search.best.best_choice import TEST, choose
 from keras_transfer.search.best.best_models_table import print_table
 from keras_transfer.search.best.retraining import check_data
 from keras_transfer.search.best.training_again import load, train_again
-from keras_transfer.search.best.training_record import TrainingRecord, read_json, write_json
+from keras_transfer.search.trials.training_record import TrainingRecord, read_json, write_json
 from keras_transfer.search.trials.trial_folder import TrialFolder
 from keras_transfer.serving.export import METADATA, export
 from keras_transfer.serving.publish import versions

@@ -15,7 +15,7 @@ from keras_tuner.src.engine.hypermodel import get_hypermodel
 
 from keras_transfer.data.splits import Splits
 from keras_transfer.search.best.training_again import load, train_again
-from keras_transfer.search.best.training_record import (
+from keras_transfer.search.trials.training_record import (
     TrainingRecord,
     fingerprints,
     read_json,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import pathlib
 import shutil
 from collections.abc import Sequence
@@ -13,19 +12,17 @@ import keras
 import keras_tuner
 import tensorflow as tf
 
-from keras_transfer._atomic import replacing
 from keras_transfer.caching.feature_cache import FeatureCache
-from keras_transfer.data.examples import examples_of, rebatched
+from keras_transfer.data.batch_size import with_batch_size
 from keras_transfer.data.joined import joined
 from keras_transfer.data.splits import Splits
-from keras_transfer.search.best.training_record import TrainingRecord
 from keras_transfer.search.trials.data_order import DataOrder
+from keras_transfer.search.trials.training_record import TrainingRecord
 from keras_transfer.search.trials.trial_callbacks import TrialEndedError
 from keras_transfer.search.trials.trial_fit import fit_trial
 from keras_transfer.search.trials.trial_folder import TrialFolder
 from keras_transfer.training.checkpoints import epochs_in
 from keras_transfer.training.compute_strategy import ComputeStrategy
-from keras_transfer.training.weight_files import WeightFiles
 
 
 def train_again(
@@ -125,12 +122,8 @@ def load(
     folder: TrialFolder,
     compute: ComputeStrategy,
 ) -> keras.Model:
-    """The model with the weights that are in the folder."""
-    model = _build(record, hypermodel, compute)
-    if not model.built:
-        model.build_from_config(json.loads(folder.build_config.read_text()))
-    model.set_weights(folder.load_weights())
-    return model
+    """The model with the weights that are in the folder; of an adaptation, the adapted one."""
+    return folder.load_into(_build(record, hypermodel, compute))
 
 
 class _WeightsAfter(keras.callbacks.Callback):
@@ -155,8 +148,7 @@ class _WeightsAfter(keras.callbacks.Callback):
     def keep(self, model: keras.Model) -> None:
         """Writes the weights as they are."""
         self._folder.note_build_config(model.get_build_config())
-        with replacing(self._folder.weights) as temporary:
-            WeightFiles(self._folder.shared_weights).save(temporary, model.weights)
+        self._folder.save_weights(model.weights)
 
 
 def _build(
@@ -181,9 +173,7 @@ def _train_data(record: TrainingRecord, data: Splits, all_data: bool) -> tf.data
     train = data.train
     if all_data and data.validation is not None:
         train = joined(train, data.validation)
-    examples = examples_of(train)
-    own = None if examples is None else examples.batch_size
-    return train if record.batch_size in (None, own) else rebatched(train, record.batch_size)
+    return train if record.batch_size is None else with_batch_size(train, record.batch_size)
 
 
 def _check_options(record: TrainingRecord) -> None:

@@ -10,13 +10,14 @@ import keras_tuner
 import tensorflow as tf
 
 from keras_transfer.adaptation.domain_adaptation import DomainAdaptation
+from keras_transfer.adaptation.methods.names import MethodName
 from keras_transfer.backbones.registry import load_backbone
 from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.data.augmentation import Strength, augmentation
 from keras_transfer.models.blocks import split_into_blocks
 from keras_transfer.models.classifier import Classifier
 from keras_transfer.models.tasks import ONE_CLASS
-from keras_transfer.search.space.method_space import MethodName, choose_method
+from keras_transfer.search.space.method_space import choose_method
 from keras_transfer.search.space.optimizer_space import OptimizerName, choose_optimizer
 from keras_transfer.search.space.space_checks import check_space
 from keras_transfer.search.space.strategy_space import StrategyName, choose_pull, choose_strategy

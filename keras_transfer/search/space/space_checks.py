@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
+from keras_transfer.adaptation.methods.names import MethodName
 from keras_transfer.data.augmentation import Strength
-from keras_transfer.search.space.method_space import MethodName
 from keras_transfer.search.space.optimizer_space import OptimizerName
 from keras_transfer.search.space.strategy_space import StrategyName
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import keras_tuner
-import tensorflow as tf
 
+from keras_transfer.data.data_fingerprint import data_fingerprint
 from keras_transfer.data.domains import domains_of
-from keras_transfer.data.examples import Examples, examples_of
+from keras_transfer.data.examples import examples_of
 
 # Parts, each with what it has by its names.
 Identity = dict[str, dict[str, Any]]
@@ -55,11 +54,8 @@ def identity_of_data(name: str, dataset: Any) -> Identity:
     examples = examples_of(dataset)
     if examples is None:
         return {}
-    digests = list(examples.digests())
-    content = hashlib.blake2b(b"".join(digests), digest_size=8)
-    for label in tf.nest.flatten(_labels(examples)):
-        content.update(label.tobytes())
-    return {name: {"number of examples": len(digests), "content": content.hexdigest()}}
+    count = int(examples.in_order.cardinality())
+    return {name: {"number of examples": count, "content": data_fingerprint(dataset)}}
 
 
 def check_same(ours: Mapping[str, Any], found: Mapping[str, Any], folder: pathlib.Path) -> None:
@@ -84,15 +80,3 @@ def check_same(ours: Mapping[str, Any], found: Mapping[str, Any], folder: pathli
             "Expected the search that was begun under this `project_name`: take another name, "
             f"or `overwrite=True` to search anew. Received: {'; '.join(differences)} ({folder})."
         )
-
-
-def _labels(examples: Examples) -> list[Any]:
-    def label(_: tf.Tensor, example: Any) -> Any:
-        return examples.label(example)
-
-    some = 1024
-    numbered = examples.in_order
-    labels = (
-        numbered.batch(some).map(label) if examples.batched else numbered.map(label).batch(some)
-    )
-    return list(labels.as_numpy_iterator())

@@ -11,9 +11,8 @@ import keras
 import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_transfer._atomic import replacing
+from keras_transfer.search.trials.trial_folder import TrialFolder
 from keras_transfer.training.checkpoints import epochs_in
-from keras_transfer.training.weight_files import WeightFiles
 
 
 class TrialEndedError(Exception):
@@ -24,8 +23,7 @@ class BestWeights(keras.callbacks.Callback):
     """Keeps the weights of the epoch that is best by the objective.
 
     Args:
-        path: of the file.
-        shared: of a file with what is the same in all epochs.
+        folder: of the trial, where they are kept.
         objective: keras_tuner.Objective.
         epochs: the folder of the trial's checkpoints, which say what was best before a kill.
 
@@ -36,15 +34,13 @@ class BestWeights(keras.callbacks.Callback):
 
     def __init__(
         self,
-        path: pathlib.Path,
-        shared: pathlib.Path,
+        folder: TrialFolder,
         objective: keras_tuner.Objective,
         epochs: pathlib.Path,
     ):
         super().__init__()
         self.kept_after: int | None = None
-        self._path, self._objective, self._epochs = path, objective, epochs
-        self._files = WeightFiles(shared)
+        self._folder, self._objective, self._epochs = folder, objective, epochs
         self._best: float | None = None
         self._done = 0
 
@@ -57,7 +53,7 @@ class BestWeights(keras.callbacks.Callback):
         self._best = None
         epochs = epochs_in(self._epochs)
         self._done = max(self._done, len(epochs))
-        for number, epoch in enumerate(epochs if self._path.is_file() else [], start=1):
+        for number, epoch in enumerate(epochs if self._folder.weights.is_file() else [], start=1):
             if self._is_to_keep(epoch):
                 self.kept_after = number
 
@@ -65,8 +61,7 @@ class BestWeights(keras.callbacks.Callback):
         """Writes them if the epoch is the best so far, or nobody knows yet."""
         self._done += 1
         if self._is_to_keep(logs or {}):
-            with replacing(self._path) as temporary:
-                self._files.save(temporary, self.model.weights)
+            self._folder.save_weights(self.model.weights)
             self.kept_after = self._done
 
     def _is_to_keep(self, logs: Mapping[str, float]) -> bool:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_transfer.caching.feature_cache import FeatureCache
 from keras_transfer.strategies.strategy import Strategy
 from keras_transfer.training.fine_tune import fine_tune
+from keras_transfer.training.loss_scaling import check_all_replicas
 
 
 class _AsBuilt(Strategy):
@@ -58,6 +59,8 @@ def fit_trial(
     if _has_own_fit(hypermodel):
         named = inspect.signature(hypermodel.fit).parameters
         options |= {name: value for name, value in ours.items() if name in named}
+        if model.compiled:
+            check_all_replicas(model)
         return hypermodel.fit(hyperparameters, model, train, callbacks=list(callbacks), **options)
     optimizer = model.optimizer
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
-from keras_transfer._atomic import write_text
+from keras_transfer._atomic import replacing, write_text
+from keras_transfer.adaptation.domain_adaptation import DomainAdaptation
 from keras_transfer.training.weight_files import WeightFiles
 
 
@@ -39,9 +43,25 @@ class TrialFolder:
         """Of what is frozen, which all epochs share."""
         return self.path / "shared.npz"
 
+    @functools.cached_property
+    def _weight_files(self) -> WeightFiles:
+        return WeightFiles(self.shared_weights)
+
+    def save_weights(self, variables: Sequence[keras.Variable]) -> None:
+        """Keeps them as those of the best epoch; what is frozen is written the first time only."""
+        with replacing(self.weights) as temporary:
+            self._weight_files.save(temporary, variables)
+
     def load_weights(self) -> list[np.ndarray]:
         """Of the best epoch."""
-        return WeightFiles(self.shared_weights).load(self.weights)
+        return self._weight_files.load(self.weights)
+
+    def load_into(self, model: keras.Model) -> keras.Model:
+        """The model as it was built, with its weights; of an adaptation, the adapted model."""
+        if not model.built:
+            model.build_from_config(json.loads(self.build_config.read_text()))
+        model.set_weights(self.load_weights())
+        return model.model if isinstance(model, DomainAdaptation) else model
 
     def remove_weights(self) -> None:
         """Where the trial is not among the best."""

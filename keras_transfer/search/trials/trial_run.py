@@ -13,10 +13,9 @@ import numpy as np
 import tensorflow as tf
 from keras_tuner.engine.trial import Trial
 
-from keras_transfer.data.domains import by_domain, domains_of
-from keras_transfer.data.examples import examples_of, rebatched
-from keras_transfer.search.best.training_record import record_of
+from keras_transfer.data.batch_size import batch_size_of, with_batch_size
 from keras_transfer.search.trials.data_order import DataOrder
+from keras_transfer.search.trials.training_record import record_of
 from keras_transfer.search.trials.trial_callbacks import (
     BestWeights,
     ReportEpochs,
@@ -78,13 +77,13 @@ class TrialRun:
         model = tuner._try_build(trial.hyperparameters)
         train, besides = self.train, {}
         if halvings:
-            besides["batch_size"] = _batch_size(train) >> halvings
-            train = smaller_batches(train, halvings)
+            besides["batch_size"] = batch_size_of(train) >> halvings
+            train = with_batch_size(train, besides["batch_size"])
         order = DataOrder(train, seed)
         report = ReportEpochs(
             tuner.oracle if live else None, trial.trial_id, tuner.objective, checkpoints, besides
         )
-        best = BestWeights(folder.weights, folder.shared_weights, tuner.objective, checkpoints)
+        best = BestWeights(folder, tuner.objective, checkpoints)
         callbacks = tuner.callbacks_of(trial, options.pop("callbacks", ()), number)
         self._set_epochs(options)
         try:
@@ -121,29 +120,13 @@ class TrialRun:
             options["epochs"] = values["tuner/epochs"] - values["tuner/initial_epoch"]
 
     def _check_can_halve(self, halvings: int, error: Exception) -> None:
-        size = _batch_size(self.train)
+        size = batch_size_of(self.train)
         if size >> halvings < 1:
             raise keras_tuner.errors.FailedTrialError(
                 f"Expected a model that fits into memory with one example. Received: {error}"
             ) from error
         if self.options.get("verbose") != 0:
             print(f"Out of memory: batches of {size >> halvings} from now on in this trial.")
-
-
-def smaller_batches(dataset: tf.data.Dataset, halvings: int) -> tf.data.Dataset:
-    """The dataset, or both domains of pairs, in batches halved so many times."""
-    return by_domain(dataset, lambda part: rebatched(part, max(1, _batch_size(part) >> halvings)))
-
-
-def _batch_size(dataset: tf.data.Dataset) -> int:
-    """That of a dataset, or of the domain with the smaller batches."""
-    domains = domains_of(dataset)
-    if domains is not None:
-        return min(map(_batch_size, domains.values()))
-    examples = examples_of(dataset)
-    if examples is not None:
-        return examples.batch_size
-    return int(tf.shape(tf.nest.flatten(next(iter(dataset)))[0])[0])
 
 
 def _seed(seed: int, trial_id: str, execution: int) -> int:

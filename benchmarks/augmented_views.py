@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_transfer as kx
+from benchmarks.over_seeds import mean_and_error
 
 SIZE = (128, 128)
 NEW, NONE = "new views in every epoch", "no augmentation"
@@ -55,15 +56,14 @@ def main() -> None:
     for case in CASES:
         runs = [train(case, arguments.style, s, arguments.epochs) for s in range(arguments.seeds)]
         accuracies, seconds = np.array(runs).T
-        error = float(np.std(accuracies, ddof=1) / len(runs) ** 0.5) if len(runs) > 1 else None
+        accuracy, error = mean_and_error(accuracies)
         cases[case] = {
-            "accuracy": float(accuracies.mean()),
+            "accuracy": accuracy,
             "standard_error": error,
             "seconds": float(np.median(seconds)),
         }
         print(case, cases[case], flush=True)
-        told = f"{cases[case]['accuracy']:.3f} ± {error or 0:.3f}"
-        table.add_row(case, told, f"{cases[case]['seconds']:.1f}")
+        table.add_row(case, f"{accuracy:.3f} ± {error:.3f}", f"{cases[case]['seconds']:.1f}")
     Console().print(table)
     print(json.dumps({"style": arguments.style, "epochs": arguments.epochs, "cases": cases}))
 

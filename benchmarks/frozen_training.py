@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_transfer as kx
+from benchmarks.over_seeds import mean_and_error
 
 SIZE = (128, 128)
 # The strategy, and the epochs of each of its stages.
@@ -148,9 +149,7 @@ def figures(seconds: dict[str, list[float]], accuracies: dict[str, list[float]])
     row["ratio_vs_keras_warm"] = middle["keras"] / middle["warm"]
     row["ratio_vs_limit"] = middle["ours"] / middle["limit"] if "limit" in middle else None
     for name, values in accuracies.items():
-        row[f"accuracy_{name}"] = float(np.mean(values))
-        error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-        row[f"standard_error_{name}"] = float(error)
+        row[f"accuracy_{name}"], row[f"standard_error_{name}"] = mean_and_error(values)
     return row
 
 

@@ -20,11 +20,11 @@ from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 import keras_transfer as kx
+from benchmarks.over_seeds import mean_and_error
 
 SIZE = (128, 128)
 OBJECTIVE = keras_tuner.Objective("val_accuracy", "max")
@@ -143,9 +143,8 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean and standard error over seeds."""
     found: dict[str, Any] = {}
     for name in ("seconds", "epochs", "best", "test"):
-        values = np.array([run[name] for run in runs], float)
-        error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-        found[name] = {"mean": float(values.mean()), "standard_error": float(error)}
+        mean, error = mean_and_error([run[name] for run in runs])
+        found[name] = {"mean": mean, "standard_error": error}
     return found
 
 

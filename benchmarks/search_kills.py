@@ -222,7 +222,7 @@ def searches(case: str, lives: list[float], size: dict[str, int]) -> dict[str, A
     """Searches until the kills are used up, each compared with an uninterrupted one."""
     lives, found = list(lives), []
     while lives:
-        seed = len(found)
+        seed = len(found) + 1  # KerasTuner takes 0 for none
         killed = search(case, seed, size, lives)
         whole = search(case, seed, size, [])
         found.append(killed | {"same_best": killed["best"] == whole["best"] is not None})

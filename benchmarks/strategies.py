@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_transfer as kx
+from benchmarks.over_seeds import mean_and_error
 
 SIZE = (128, 128)
 REFERENCE = "plain Keras"
@@ -143,10 +144,9 @@ def main() -> None:
 
 def summary(accuracies: list[float], seconds: list[float]) -> dict[str, Any]:
     """Mean and standard error over seeds; the median of the seconds."""
-    count = len(accuracies)
-    error = float(np.std(accuracies, ddof=1) / count**0.5) if count > 1 else float("nan")
+    mean, error = mean_and_error(accuracies)
     return {
-        "accuracy": float(np.mean(accuracies)),
+        "accuracy": mean,
         "standard_error": error,
         "values": accuracies,
         "seconds": float(np.median(seconds)),

@@ -21,6 +21,7 @@ import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
 import keras_transfer as kx
+from benchmarks.over_seeds import mean_and_error
 
 HANDLE = "minilm_l6"
 SEQUENCE_LENGTH = 64
@@ -87,8 +88,8 @@ def main() -> None:
 
 def summary(values: list[float]) -> dict[str, object]:
     """Mean and standard error over seeds."""
-    error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-    return {"mean": float(np.mean(values)), "standard_error": float(error), "values": values}
+    mean, error = mean_and_error(values)
+    return {"mean": mean, "standard_error": error, "values": values}
 
 
 if __name__ == "__main__":

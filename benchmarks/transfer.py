@@ -12,9 +12,9 @@ import json
 import time
 
 import keras
-import numpy as np
 
 import keras_transfer as kx
+from benchmarks.over_seeds import mean_and_error
 
 SIZE = (128, 128)
 EPOCHS = {"feature_extraction": 20, "fine_tuning": 12, "random_weights": 12}
@@ -56,10 +56,10 @@ def main() -> None:
     for case in arguments.cases:
         started = time.perf_counter()
         values = [accuracy(case, arguments.style, seed) for seed in range(arguments.seeds)]
-        error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+        mean, error = mean_and_error(values)
         seconds = (time.perf_counter() - started) / len(values)
-        results[case] = {"mean": np.mean(values), "standard_error": error, "values": values}
-        print(f"{case}: {np.mean(values):.4f} +- {error:.4f} ({seconds:.0f} s a seed)", flush=True)
+        results[case] = {"mean": mean, "standard_error": error, "values": values}
+        print(f"{case}: {mean:.4f} +- {error:.4f} ({seconds:.0f} s a seed)", flush=True)
     print(json.dumps({"style": arguments.style, "epochs": EPOCHS, "accuracy": results}))
 
 

@@ -73,7 +73,7 @@ def retrain(
     ...     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     ...     model.compile(keras.optimizers.SGD(hp.Float("rate", 1e-4, 1e-3)), loss)
     ...     return model
-    >>> oracle = keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=1, seed=0)
+    >>> oracle = keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=1, seed=1)
     >>> folder = tempfile.mkdtemp()
     >>> tuner = kx.TransferTuner(build, oracle=oracle, directory=folder)
     >>> tuner.search(data.train, validation_data=data.validation, epochs=1, verbose=0)

@@ -58,7 +58,7 @@ def search_report(
     ...     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     ...     model.compile(keras.optimizers.SGD(hp.Float("rate", 0.01, 0.1)), loss)
     ...     return model
-    >>> oracle = keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=2, seed=0)
+    >>> oracle = keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=2, seed=1)
     >>> tuner = kx.TransferTuner(build, oracle=oracle, directory=tempfile.mkdtemp())
     >>> tuner.search(data.train, validation_data=data.validation, epochs=1, verbose=0)
     >>> path = kx.search_report(tuner, pathlib.Path(tuner.project_dir) / "report.html")

@@ -109,7 +109,7 @@ def adapt(
             "what is compared.",
             rich_help_panel=MODEL,
         ),
-    ] = "512",
+    ] = "768",
     strategy: Annotated[
         StageStrategyName,
         typer.Option(help="Which weights move, as in `fit`.", rich_help_panel=TRAINING),

@@ -61,6 +61,16 @@ def test_labels_are_smoothed_in_stages_that_share_the_epochs(make_space, search_
     assert [len(history.epoch) for history in histories] == [1, 2]
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_few_epochs_have_no_more_stages(make_space, search_data, strategy, epochs):
+    """As in the first rounds of Hyperband."""
+    space = make_space()
+    hp = hyperparameters(strategy=strategy, stages=4)
+    histories = space.fit(hp, space.build(hp), search_data.train, epochs=epochs, verbose=0)
+    assert [len(history.epoch) for history in histories] in ([epochs], [1] * epochs)
+
+
 def test_flags_are_those_of_the_strategy(make_space):
     space = make_space(strategies=("feature_extraction", "fine_tuning"))
     frozen = space.build(hyperparameters(strategy="feature_extraction", hidden=0))

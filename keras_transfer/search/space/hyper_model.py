@@ -20,7 +20,7 @@ from keras_transfer.models.tasks import ONE_CLASS
 from keras_transfer.search.space.method_space import choose_method
 from keras_transfer.search.space.optimizer_space import OptimizerName, choose_optimizer
 from keras_transfer.search.space.space_checks import check_space
-from keras_transfer.search.space.strategy_space import StrategyName, choose_pull, choose_strategy
+from keras_transfer.search.space.strategy_space import StrategyName, choose_pull, choose_strategy, within
 from keras_transfer.strategies.strategy import Strategy
 from keras_transfer.training.fine_tune import fine_tune
 from keras_transfer.training.optimizers import default_optimizer
@@ -131,7 +131,7 @@ class TransferHyperModel(keras_tuner.HyperModel):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         verbose: str | int = "auto",
     ) -> list[keras.callbacks.History]:
-        """Trains the model of a trial by `kx.fine_tune`; see there.
+        """Trains the model of a trial by `kx.fine_tune`, in a stage an epoch where epochs are few.
 
         Args:
             hp: the trial's values.
@@ -147,12 +147,14 @@ class TransferHyperModel(keras_tuner.HyperModel):
         Returns:
             A history for each stage.
         """
+        strategy = self.strategy(hp, len(split_into_blocks(trained_model(model))))
+        epochs = self.epochs if epochs is None else epochs
         return fine_tune(
             model,
             train,
             validation_data,
-            strategy=self.strategy(hp, len(split_into_blocks(trained_model(model)))),
-            epochs=self.epochs if epochs is None else epochs,
+            strategy=within(strategy, epochs),
+            epochs=epochs,
             checkpoints=checkpoints,
             cache=cache,
             callbacks=callbacks,

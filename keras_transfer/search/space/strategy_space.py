@@ -45,6 +45,21 @@ def choose_strategy(
     return StageSequence([FeatureExtraction(), FineTuning()])
 
 
+def within(strategy: Strategy, epochs: int) -> Strategy:
+    """The strategy in no more stages than there are epochs, of which Hyperband begins with few.
+
+    Args:
+        strategy: kx.Strategy; of stages that cannot be fewer, it stays as it is.
+        epochs: int from 1.
+    """
+    if strategy.num_stages <= epochs:
+        return strategy
+    if isinstance(strategy, GradualUnfreezing) and isinstance(strategy.stages, int):
+        return GradualUnfreezing(**strategy.get_config() | {"stages": epochs})
+    parts = strategy.parts()[:epochs]
+    return StageSequence(parts) if len(parts) == epochs else strategy
+
+
 def choose_pull(hp: keras_tuner.HyperParameters, names: Sequence[StrategyName]) -> dict[str, Any]:
     """Arguments `layer_decay` and `regularizer` of `kx.fine_tune`, where the backbone may move.
 

@@ -20,7 +20,12 @@ from keras_transfer.models.tasks import ONE_CLASS
 from keras_transfer.search.space.method_space import choose_method
 from keras_transfer.search.space.optimizer_space import OptimizerName, choose_optimizer
 from keras_transfer.search.space.space_checks import check_space
-from keras_transfer.search.space.strategy_space import StrategyName, choose_pull, choose_strategy, within
+from keras_transfer.search.space.strategy_space import (
+    StrategyName,
+    choose_pull,
+    choose_strategy,
+    within,
+)
 from keras_transfer.strategies.strategy import Strategy
 from keras_transfer.training.fine_tune import fine_tune
 from keras_transfer.training.optimizers import default_optimizer

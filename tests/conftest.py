@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import itertools
 import pathlib
@@ -24,15 +23,6 @@ def _own_folder(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
         yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _keep_what_is_imported():
-    """Collecting garbage, by Python or below, need not look at TensorFlow's objects each time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-
 import keras
 import keras_tuner
 import numpy as np
 import pytest
 
 import keras_transfer as kx
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _leave_alone_what_earlier_tests_have_left():
-    """KerasTuner collects garbage before each trial: seconds each, of a process with many tests."""
-    gc.collect()
-    gc.freeze()
 
 
 def build(hp):

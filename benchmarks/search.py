@@ -1,12 +1,12 @@
 """A search beside KerasTuner's own: the same trials, seconds, epochs and the best accuracy.
 
-`python -m benchmarks.search [--trials 20] [--epochs 8] [--style noto] [--seeds 3]`: width of the
-head, rate, dropout and how many of the last blocks are trained (none, one or two; then none
-alone), at 128 px. Both tuners try the same values in the same order, those of KerasTuner's random
-oracle, and build each model by the same function. Ours runs the frozen part once for all trials
-and writes the state of every epoch; "pruned" ends trials by `kx.SuccessiveHalving`, over seeds.
-"best" is the validation accuracy of the best trial, "test" what its model reaches on the test
-half. Prints a table; the last line is JSON.
+`python -m benchmarks.search [--trials 20] [--epochs 8] [--style noto] [--seeds 3] [--blocks 2 0]`:
+width of the head, rate, dropout and how many of the last blocks are trained (none, one or two; then
+none alone), at 128 px. Both tuners try the same values in the same order, those of KerasTuner's
+random oracle, and build each model by the same function. Ours runs the frozen part once for all
+trials and writes the state of every epoch; "pruned" ends trials by `kx.SuccessiveHalving`, over
+seeds. "best" is the validation accuracy of the best trial, "test" what its model reaches on the
+test half. Prints a table; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -100,12 +100,13 @@ class CountEpochs(keras.callbacks.Callback):
 
 
 def main() -> None:
-    """Searches the two spaces by all tuners."""
+    """Searches the spaces by all tuners."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--style", default="noto")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--blocks", type=int, nargs="*", default=[2, 0])
     arguments = parser.parse_args()
     data = kx.emoji_styles(arguments.style, image_size=SIZE)
     size = {"trials": arguments.trials, "epochs": arguments.epochs}
@@ -116,7 +117,7 @@ def main() -> None:
         f"blocks 0 to {blocks}" if blocks else "frozen": compare(
             data, blocks, arguments.seeds, size
         )
-        for blocks in (2, 0)
+        for blocks in arguments.blocks
     }
     show(figures)
     print(json.dumps({**vars(arguments), "spaces": figures}))

@@ -12,17 +12,8 @@ import pytest
 EXAMPLES = sorted((pathlib.Path(__file__).parent.parent / "examples").glob("*.py"))
 
 
-# Half a minute each; this one goes from data to export.
-QUICK = ("01_feature_extraction",)
-
-
-@pytest.mark.parametrize(
-    "example",
-    [
-        pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow)
-        for path in EXAMPLES
-    ],
-)
+@pytest.mark.slow  # half a minute each
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(example, tmp_path):
     done = subprocess.run(
         [sys.executable, str(example), "--smoke"], capture_output=True, text=True, cwd=tmp_path

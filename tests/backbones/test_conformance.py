@@ -123,7 +123,13 @@ LOADERS = {
 }
 
 
-@pytest.fixture(params=LOADERS)
+@pytest.fixture(
+    params=[
+        # Large; test_applications.py has more of it.
+        pytest.param(name, marks=pytest.mark.slow if name == "applications" else [])
+        for name in LOADERS
+    ]
+)
 def case(request, tmp_path):
     (tmp_path / "backbone").mkdir()
     return LOADERS[request.param](tmp_path / "backbone")

@@ -205,8 +205,9 @@ print(max(np.abs(a - b).max() for a, b in zip(ours, single)))
 
 @pytest.mark.parametrize(
     ("policy", "tolerance"),
-    [("float32", 1e-6), pytest.param("mixed_float16", 1e-2, marks=pytest.mark.slow)],
+    [("float32", 1e-6), ("mixed_float16", 1e-2)],
 )
+@pytest.mark.slow
 def test_two_replicas_train_it_as_one_does_and_freeze_it(module, policy, tolerance):
     command = [sys.executable, "-c", REPLICAS, module, policy]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -229,6 +229,7 @@ def test_table_without_labels_is_no_source_and_trains_no_oracle(tables, plain, v
     assert "one column for each of ['stars']" in told("adapt", plain, tables[0], *options)
 
 
+@pytest.mark.slow
 def test_killed_run_goes_on_after_the_last_finished_training(domains, tmp_path, monkeypatch):
     arguments = ["adapt", *domains, "-o", tmp_path / "run", *QUICK]
     train = Cases._train

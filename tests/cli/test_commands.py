@@ -119,9 +119,10 @@ FINE_TUNING = {"blocks": ["block7a", "top"], "first": None, "batch_norm": "train
             "--strategy fine_tuning --blocks 2",
             {"strategy": {"blocks": 2, "first": None, "batch_norm": "frozen"}},
         ),
-        (
+        pytest.param(
             "--strategy fine_tuning --blocks block7a,top --batch-norm trainable",
             {"strategy": FINE_TUNING},
+            marks=pytest.mark.slow,
         ),
         (
             "--augmentation light --balanced --hidden 8,4 --pooling avgmax",

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 import keras_transfer as kx
 
 COMMAND = [sys.executable, "-c", "from keras_transfer.cli import main; main()"]
@@ -53,6 +55,7 @@ def epochs_done(output: pathlib.Path) -> int:
     return max((int(name.split("-")[-1]) for name in names), default=0)
 
 
+@pytest.mark.slow
 def test_sigkill_in_the_middle_of_training_loses_at_most_an_epoch(picture_folder, tmp_path):
     output = tmp_path / "run"
     arguments = [*COMMAND, *map(str, fit_arguments(picture_folder, output, 25))]

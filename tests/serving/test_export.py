@@ -1,3 +1,4 @@
+import itertools
 import os
 import pathlib
 
@@ -11,6 +12,9 @@ from keras_transfer.data.decoding import decode_picture
 from keras_transfer.data.resizing import resize_picture
 from keras_transfer.serving.local import LocalModel
 
+# The others are slow: every version is verified in a process of its own.
+QUICK = [("PNG", "stretch"), ("JPEG", "crop"), ("BMP", "pad")]
+
 
 @pytest.fixture
 def model(tiny_backbone, learnt):
@@ -23,8 +27,13 @@ def signatures(version):
     return tf.saved_model.load(str(version)).signatures
 
 
-@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
-@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "BMP", "GIF"])
+@pytest.mark.parametrize(
+    ("file_format", "resize"),
+    [
+        pytest.param(*pair, marks=[] if pair in QUICK else pytest.mark.slow)
+        for pair in itertools.product(["PNG", "JPEG", "BMP", "GIF"], ["stretch", "crop", "pad"])
+    ],
+)
 def test_bytes_are_decoded_and_resized_as_in_training(
     model, encode, tmp_path, picture_folder, resize, file_format
 ):

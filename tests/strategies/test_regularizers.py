@@ -105,6 +105,7 @@ def test_penalty_is_computed_in_float32_under_any_policy(policy):
     assert np.isfinite(trained(model, keras.optimizers.SGD(0.01))[0].astype("float32")).all()
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one_device():
     code = f"""
 import keras, numpy as np, tensorflow as tf

@@ -94,17 +94,19 @@ def assert_same(found, expected, **tolerance):
     [
         ({}, pairs, {"strategy": kx.FeatureExtraction(), "epochs": 3}),
         ({"method": adversarial}, pairs, {**TWO_STAGES, "layer_decay": 0.5}),
-        (
+        pytest.param(
             {"normalization": "per_domain"},
             unlabeled,
             {"strategy": kx.FineTuning(1, batch_norm="trainable"), "epochs": 2},
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             {"method": kx.ContrastiveSemanticAlignment, "layers": ["second"], "depths": 2},
             few_labels,
             {"strategy": kx.FeatureExtraction(), "epochs": 2, "label_smoothing": 0.1},
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             {"normalization": "frozen"},
             pairs,
             {
@@ -114,6 +116,7 @@ def assert_same(found, expected, **tolerance):
                 "epochs": 2,
                 "regularizer": kx.L2SP(0.1, 0.1),
             },
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["features", "adversarial", "per_domain", "few_labels", "batches"],
@@ -194,7 +197,11 @@ class Kill(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("after", [1, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "given", [{"method": adversarial}, {"normalization": "per_domain"}], ids=["method", "source"]
+    "given",
+    [
+        pytest.param({"method": adversarial}, id="method"),
+        pytest.param({"normalization": "per_domain"}, id="source", marks=pytest.mark.slow),
+    ],
 )
 def test_killed_training_ends_bit_for_bit_where_the_uninterrupted_does(
     make, tmp_path, after, given
@@ -403,6 +410,7 @@ def test_a_compiled_loss_is_kept(make, tmp_path):
     assert "top" in history.history
 
 
+@pytest.mark.slow
 def test_words_train_the_same_with_a_cache(tmp_path):
     """Of any length, with a mask: source and target go through the whole model one by one."""
 

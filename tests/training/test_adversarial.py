@@ -121,6 +121,7 @@ def test_several_outputs_are_refused(tiny_backbone):
         kx.AdversarialTraining(keras.Model(tiny_backbone.input, outputs), 1.0)
 
 
+@pytest.mark.slow
 def test_two_replicas_make_the_step_of_a_single_device():
     code = """
 import contextlib, keras, numpy as np, tensorflow as tf

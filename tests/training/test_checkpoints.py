@@ -80,7 +80,7 @@ def once():
 
 
 @pytest.mark.parametrize("kill", [(0, None), (3, None), (1, 1), (3, 2)])
-@pytest.mark.parametrize("early_stopping", [None, 3])
+@pytest.mark.parametrize("early_stopping", [pytest.param(None, marks=pytest.mark.slow), 3])
 def test_killed_training_ends_bit_for_bit_where_the_uninterrupted_does(
     train, once, tmp_path, kill, early_stopping
 ):
@@ -147,7 +147,11 @@ def unnamed_augmentation(seed):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda seed: kx.augmentation("strong", (32, 32), seed=seed), unnamed_augmentation]
+    "make",
+    [
+        lambda seed: kx.augmentation("strong", (32, 32), seed=seed),
+        pytest.param(unnamed_augmentation, marks=pytest.mark.slow),
+    ],
 )
 def test_augmentation_made_again_is_the_same_training(train, tmp_path, make):
     with pytest.raises(KilledError):
@@ -240,7 +244,15 @@ class KillAfter(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize(
-    ("batches", "early_stopping"), [(1, None), (3, 1), (4, None), (7, 1), (10, None), (14, 1)]
+    ("batches", "early_stopping"),
+    [
+        (3, 1),
+        (10, None),
+        *(
+            pytest.param(*further, marks=pytest.mark.slow)
+            for further in ((1, None), (4, None), (7, 1), (14, 1))
+        ),
+    ],
 )
 def test_killed_in_any_stage_it_goes_on_there(
     train_stages, once, tmp_path, batches, early_stopping
@@ -262,7 +274,7 @@ def test_killed_in_any_stage_it_goes_on_there(
 
 
 @pytest.mark.parametrize("regularizer", [kx.L2SP(0.1), kx.Proximal(0.1)])
-@pytest.mark.parametrize("batches", [4, 7])
+@pytest.mark.parametrize("batches", [pytest.param(4, marks=pytest.mark.slow), 7])
 def test_pull_is_towards_the_weights_of_the_first_call(train, once, tmp_path, regularizer, batches):
     """Also where a notebook goes on with the model that was interrupted, in a later stage."""
     parts = [kx.FineTuning(1), kx.FeatureExtraction(), kx.FineTuning(1)]

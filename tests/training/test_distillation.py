@@ -166,6 +166,7 @@ def test_penalties_on_the_student_count_in_full():
     assert pulled == pytest.approx(plain + penalty, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one_device():
     code = """
 import keras, numpy as np, tensorflow as tf

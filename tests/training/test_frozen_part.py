@@ -63,11 +63,12 @@ def classifier(tiny_backbone):
     ("strategy", "source"),
     [
         (kx.FeatureExtraction(), noise_data),
-        (kx.FineTuning(1), users_data),
+        pytest.param(kx.FineTuning(1), users_data, marks=pytest.mark.slow),
         (kx.GradualUnfreezing(3), noise_data),
-        (
+        pytest.param(
             kx.Sequence([kx.Part(kx.FeatureExtraction(), batch_size=16), kx.FineTuning(1)]),
             users_data,
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["features", "users", "stages", "batches"],
@@ -126,7 +127,7 @@ def sentences():
     return pairs.take(30).shuffle(30, seed=1).batch(8), pairs.skip(30).batch(8)
 
 
-@pytest.mark.parametrize("first", ["logits", "attention_1"])
+@pytest.mark.parametrize("first", ["logits", pytest.param("attention_1", marks=pytest.mark.slow)])
 def test_weights_end_the_same_on_a_small_transformer(tmp_path, first):
     class From(kx.Strategy):
         """All layers from one on."""

@@ -84,11 +84,12 @@ def assert_same(found, expected):
     ("optimizer", "trained_before"),
     [
         ("adam", False),
-        ("adam", True),
-        ("momentum", False),
         ("schedule", True),
         ("loss scale", True),
-        ("averaged", False),
+        *(
+            pytest.param(*further, marks=pytest.mark.slow)
+            for further in (("adam", True), ("momentum", False), ("averaged", False))
+        ),
     ],
 )
 def test_training_goes_on_as_if_there_had_been_no_search(optimizer, trained_before):

@@ -56,10 +56,11 @@ def verify(version_path: str | os.PathLike[str]) -> None:
 
     Example:
 
-    >>> import tempfile
+    >>> import keras, tempfile
     >>> import keras_transfer as kx
-    >>> backbone = kx.load_backbone("efficientnet_lite0", input_shape=(32, 32, 3), weights=None)
-    >>> version = kx.export(kx.Classifier(backbone, 2), tempfile.mkdtemp(), resize="crop")
+    >>> pixels = keras.Input([32, 32, 3])
+    >>> model = kx.Classifier(keras.Model(pixels, keras.layers.Conv2D(8, 3)(pixels)), 2)
+    >>> version = kx.export(model, tempfile.mkdtemp(), resize="crop")
     >>> kx.verify(version)
     """
     version = pathlib.Path(version_path)

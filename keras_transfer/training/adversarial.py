@@ -37,9 +37,8 @@ class AdversarialTraining(keras.Model):
 
     >>> import keras, numpy as np
     >>> import keras_transfer as kx
-    >>> backbone = kx.load_backbone("efficientnet_lite0", input_shape=(32, 32, 3), weights=None)
-    >>> model = kx.Classifier(backbone, 2)
-    >>> kx.FeatureExtraction().apply(model)
+    >>> pixels = keras.Input([32, 32, 3])
+    >>> model = kx.Classifier(keras.Model(pixels, keras.layers.Conv2D(8, 3)(pixels)), 2)
     >>> adversarial = kx.AdversarialTraining(model, epsilon=2.0)
     >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     >>> adversarial.compile("adam", loss, metrics=["accuracy"])

@@ -244,6 +244,7 @@ def test_fit_uses_the_cache_unless_told(picture_folder, tmp_path, monkeypatch, o
         call("fit", picture_folder, "--output", tmp_path / "run", *FIT, *options)
 
 
+@pytest.mark.slow
 def test_killed_run_goes_on_with_the_cache_turned_off(
     picture_folder, tmp_path, folder, monkeypatch
 ):

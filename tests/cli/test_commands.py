@@ -124,13 +124,14 @@ FINE_TUNING = {"blocks": ["block7a", "top"], "first": None, "batch_norm": "train
             {"strategy": FINE_TUNING},
             marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             "--augmentation light --balanced --hidden 8,4 --pooling avgmax",
             {
                 "augmentation": "augmentation_light",
                 "class_weight": "balanced",
                 "head": ["average_pooling", "max_pooling", "pooling", "hidden_1", "hidden_2"],
             },
+            marks=pytest.mark.slow,
         ),
         ("--early-stopping 1 --resize pad", {"early_stopping": 1, "resize": "pad"}),
     ],

@@ -76,6 +76,7 @@ def test_sigkill_in_the_middle_of_training_loses_at_most_an_epoch(picture_folder
     assert not (output / ".training").exists()
 
 
+@pytest.mark.slow
 def test_output_that_cannot_be_written_stops_before_training(picture_folder, tmp_path):
     (tmp_path / "file").write_text("")
     done = run(*fit_arguments(picture_folder, tmp_path / "file" / "run", 1))

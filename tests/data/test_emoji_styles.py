@@ -34,6 +34,7 @@ def test_unknown_style_is_refused():
         kx.emoji_styles("apple")
 
 
+@pytest.mark.slow
 def test_two_processes_may_unpack_at_once(tmp_path):
     code = (
         "import keras_transfer as kx; "

@@ -247,10 +247,9 @@ class KillAfter(keras.callbacks.Callback):
     ("batches", "early_stopping"),
     [
         (3, 1),
-        (10, None),
         *(
             pytest.param(*further, marks=pytest.mark.slow)
-            for further in ((1, None), (4, None), (7, 1), (14, 1))
+            for further in ((1, None), (4, None), (7, 1), (10, None), (14, 1))
         ),
     ],
 )

@@ -331,8 +331,9 @@ print(max(np.abs(a - b).max() for a, b in zip(one, two)))
 
 @pytest.mark.parametrize(
     ("policy", "tolerance"),
-    [("float32", 1e-6), pytest.param("mixed_float16", 1e-2, marks=pytest.mark.slow)],
+    [("float32", 1e-6), ("mixed_float16", 1e-2)],
 )
+@pytest.mark.slow
 def test_two_replicas_train_stages_as_one_does(policy, tolerance, tmp_path):
     command = [sys.executable, "-c", REPLICAS, policy, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -369,6 +369,7 @@ def test_views_are_trained_on(classifier, tmp_path, capsys):
     assert "ran once on 72 views of pictures" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_several_stages_repeat_with_augmentation(classifier):
     """Iterators that read ahead of an epoch's end would move shuffles and random states on."""
 

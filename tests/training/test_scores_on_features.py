@@ -90,7 +90,11 @@ def assert_alike(found, wanted):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"adapted": False}, {"target": without_labels}],
+    [
+        {},
+        {"adapted": False},
+        pytest.param({"target": without_labels}, marks=pytest.mark.slow),
+    ],
     ids=["adapted", "plain", "no labels"],
 )
 def test_scores_on_features_are_those_on_pictures(train, options):

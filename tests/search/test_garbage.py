@@ -19,7 +19,6 @@ def test_what_was_there_is_left_alone_within():
 
 def test_what_a_program_has_frozen_itself_stays_frozen():
     gc.freeze()
-    before = gc.get_freeze_count()
     with quick_collections():
         pass
-    assert gc.get_freeze_count() >= before
+    assert gc.get_freeze_count() > 0

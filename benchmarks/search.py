@@ -56,19 +56,15 @@ def search(case: str, data: kx.Splits, blocks: int, seed: int, trials: int, epoc
     options = {"directory": tempfile.mkdtemp(), "project_name": case}
     started = time.perf_counter()
     oracle = keras_tuner.oracles.RandomSearchOracle(OBJECTIVE, max_trials=trials, seed=seed + 1)
+    fitting: dict[str, Any] = {"epochs": epochs, "verbose": 0}
     if case == "KerasTuner":
         tuner = keras_tuner.Tuner(oracle, space, **options)
+        fitting["shuffle"] = False  # Keras warns that it does not shuffle a dataset
     else:
         pruner = kx.SuccessiveHalving(factor=2) if case == "pruned" else None
         tuner = kx.TransferTuner(space, oracle=oracle, pruner=pruner, **options)
     counted = CountEpochs()
-    tuner.search(
-        data.train,
-        validation_data=data.validation,
-        epochs=epochs,
-        verbose=0,
-        callbacks=[counted],
-    )
+    tuner.search(data.train, validation_data=data.validation, callbacks=[counted], **fitting)
     seconds = time.perf_counter() - started
     [best] = tuner.oracle.get_best_trials(1)
     test = tuner.get_best_models(1)[0].evaluate(data.test, verbose=0, return_dict=True)

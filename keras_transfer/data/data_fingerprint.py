@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from keras_transfer.data.domains import domains_of
-from keras_transfer.data.examples import Examples, examples_of
+from keras_transfer.data.examples import examples_of
 
 
 def data_fingerprint(dataset: tf.data.Dataset) -> str:
@@ -28,23 +26,10 @@ def data_fingerprint(dataset: tf.data.Dataset) -> str:
         told = repr((dataset.element_spec, int(dataset.cardinality()))).encode()
         return f"shapes-{_digest([told])}"
     if not hasattr(dataset, "examples_fingerprint"):  # all files are read for it
-        pairs = zip(examples.digests(), _labels(examples), strict=True)
-        dataset.examples_fingerprint = _digest(sorted(content + label for content, label in pairs))
+        pairs = zip(examples.digests(), examples.labels(), strict=True)
+        parts = sorted(content + label.tobytes() for content, label in pairs)
+        dataset.examples_fingerprint = _digest(parts)
     return dataset.examples_fingerprint
-
-
-def _labels(examples: Examples) -> list[bytes]:
-    """In order of the numbers."""
-
-    def label(_: tf.Tensor, example: Any) -> Any:
-        return examples.label(example)
-
-    numbered, some = examples.in_order, 1024
-    batches = (
-        numbered.batch(some).map(label) if examples.batched else numbered.map(label).batch(some)
-    )
-    labels = np.concatenate(list(batches.as_numpy_iterator()))
-    return [label.tobytes() for label in labels]
 
 
 def _digest(parts: list[bytes]) -> str:

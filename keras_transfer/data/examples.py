@@ -95,6 +95,11 @@ class Examples:
         loaded = self._loaded(examples, lambda number, example: (number, self.load(example)))
         return loaded.prefetch(self._ahead(tf.nest.flatten(loaded.element_spec[1])))
 
+    def labels(self) -> np.ndarray:
+        """Of all examples, in order of the numbers."""
+        loaded = self._loaded(self.in_order, lambda _, example: self.label(example))
+        return np.concatenate(list(loaded.as_numpy_iterator()))
+
     def padded_twice(self) -> tuple[Any, Any] | None:
         """What the model gets of some short examples, and of them with the longest one besides.
 

@@ -10,6 +10,7 @@ import pytest
 import keras_transfer as kx
 from keras_transfer.adaptation.methods.names import METHODS, MethodName
 from keras_transfer.search.space.method_space import choose_method
+from keras_transfer.search.space.strategy_space import within
 
 STRATEGIES = ("feature_extraction", "fine_tuning", "gradual_unfreezing", "probe_then_tune")
 
@@ -69,6 +70,13 @@ def test_few_epochs_have_no_more_stages(make_space, search_data, strategy, epoch
     hp = hyperparameters(strategy=strategy, stages=4)
     histories = space.fit(hp, space.build(hp), search_data.train, epochs=epochs, verbose=0)
     assert [len(history.epoch) for history in histories] in ([epochs], [1] * epochs)
+
+
+def test_epochs_that_a_strategy_says_itself_are_not_changed():
+    own = kx.Sequence([kx.Part(kx.FeatureExtraction(), epochs=5), kx.FineTuning()])
+    assert within(own, 1) is own
+    named = kx.GradualUnfreezing([["first"], ["second"]])
+    assert within(named, 1) is named
 
 
 def test_flags_are_those_of_the_strategy(make_space):

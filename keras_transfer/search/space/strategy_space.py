@@ -49,15 +49,18 @@ def within(strategy: Strategy, epochs: int) -> Strategy:
     """The strategy in no more stages than there are epochs, of which Hyperband begins with few.
 
     Args:
-        strategy: kx.Strategy; of stages that cannot be fewer, it stays as it is.
+        strategy: kx.Strategy; one whose stages cannot be fewer, or that says itself how many epochs
+            its parts have, stays as it is.
         epochs: int from 1.
     """
     if strategy.num_stages <= epochs:
         return strategy
     if isinstance(strategy, GradualUnfreezing) and isinstance(strategy.stages, int):
         return GradualUnfreezing(**strategy.get_config() | {"stages": epochs})
-    parts = strategy.parts()[:epochs]
-    return StageSequence(parts) if len(parts) == epochs else strategy
+    parts = strategy.parts()
+    if all(part.epochs is None and part.strategy.num_stages == 1 for part in parts):
+        return StageSequence(parts[:epochs])
+    return strategy
 
 
 def choose_pull(hp: keras_tuner.HyperParameters, names: Sequence[StrategyName]) -> dict[str, Any]:

@@ -8,14 +8,16 @@ import os
 import pathlib
 import shutil
 import sys
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_transfer._atomic import write_text
 from keras_transfer.cli.data import fingerprint
 from keras_transfer.cli.search_space import make_tuner, splits_of
 from keras_transfer.cli.search_table import print_search
 from keras_transfer.search.state.state_file import BEFORE, NEWEST
+
+if TYPE_CHECKING:
+    import filelock
 
 _SETTINGS, _LOCK, _REPORT = "settings.json", ".lock", "report.html"
 _TOP = 10
@@ -37,8 +39,7 @@ def search_run(settings: dict[str, Any], output: pathlib.Path, *, overwrite: boo
     else:
         from keras_transfer.search.workers.processes import run_workers
 
-        with _locked(output):
-            pass  # nobody else is at it
+        _locked(output).lock.release()  # nobody else is at it; the chief locks it
         program = [sys.executable, "-c", "from keras_transfer.cli import main; main()"]
         run_workers([*program, *sys.argv[1:]], settings["workers"], gpus=_gpus())
     _finish(output)
@@ -146,27 +147,21 @@ def _differences(found: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     ]
 
 
-@contextlib.contextmanager
-def _locked(output: pathlib.Path) -> Iterator[None]:
-    """One process alone decides what is tried.
+def _locked(output: pathlib.Path) -> filelock.AcquireReturnProxy:
+    """One process alone decides what is tried, until the lock is released or `with` ends.
 
     Raises:
         RuntimeError: if another one is at it.
     """
     import filelock
 
-    lock = filelock.FileLock(output / _LOCK)
     try:
-        lock.acquire(timeout=0)
+        return filelock.FileLock(output / _LOCK).acquire(timeout=0)
     except filelock.Timeout as error:
         raise RuntimeError(
             "Expected a search that nobody is running: look at it by `keras-transfer search show`, "
             f"or end it first. Received: {output}."
         ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _gpus() -> list[str]:

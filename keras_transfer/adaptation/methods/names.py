@@ -18,7 +18,7 @@ MethodName = Literal[
     "reconstruction",
 ]
 # Names of classes: the command line lists the methods before it imports TensorFlow.
-METHODS: dict[str, str] = {
+METHODS: dict[MethodName, str] = {
     "mmd": "MaximumMeanDiscrepancy",
     "joint_mmd": "JointMMD",
     "local_mmd": "LocalMMD",
@@ -33,7 +33,7 @@ METHODS: dict[str, str] = {
 }
 
 
-def make_method(name: str, **options: Any) -> Any:
+def make_method(name: MethodName, **options: Any) -> Any:
     """A method.
 
     Args:

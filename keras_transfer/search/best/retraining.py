@@ -55,7 +55,7 @@ def retrain(
         verbose: as in `keras.Model.fit`.
 
     Returns:
-        keras.Model, as `hypermodel` builds it, with the weights.
+        keras.Model, as `hypermodel` builds it, with the weights; of an adaptation, the adapted one.
 
     Raises:
         ValueError: if the data is not that of the search, or the file no such record.

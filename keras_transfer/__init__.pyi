@@ -98,8 +98,8 @@ from .search.space.hyper_model import TransferHyperModel as TransferHyperModel
 from .search.transfer_tuner import TransferTuner as TransferTuner
 from .search.workers.processes import run_workers as run_workers
 from .serving.export import export as export
-from .serving.verify import VerificationError as VerificationError
-from .serving.verify import verify as verify
+from .serving.verification.problems import VerificationError as VerificationError
+from .serving.verification.verify import verify as verify
 from .strategies.cyclical import CyclicalLearningRate as CyclicalLearningRate
 from .strategies.freezing import FeatureExtraction as FeatureExtraction
 from .strategies.freezing import FineTuning as FineTuning

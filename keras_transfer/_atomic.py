@@ -9,12 +9,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
+# How the names of folders begin that are being written.
+STAGING = ".staging-"
+
 
 @contextlib.contextmanager
 def staging_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
     """A hidden folder to write into, on the file system of `parent`; removed if still there."""
     parent.mkdir(parents=True, exist_ok=True)
-    folder = pathlib.Path(tempfile.mkdtemp(prefix=".staging-", dir=parent))
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=STAGING, dir=parent))
     folder.chmod(0o755)  # mkdtemp allows the owner alone; a server may run as somebody else
     try:
         yield folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 from typing import Annotated
 
@@ -17,6 +18,10 @@ def export(
     base_path: Annotated[
         pathlib.Path, typer.Argument(help="The model's folder, such as models/flowers.")
     ],
+    keep: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many of the newest versions stay, and those with a label."),
+    ] = None,
 ) -> None:
     """Export a trained model for TF Serving, as the next version below BASE_PATH.
 
@@ -27,9 +32,10 @@ def export(
     """
     import_quietly()
     import keras_transfer as kx
-    from keras_transfer.runs import load_run
+    from keras_transfer.runs import METRICS, load_run
 
     model, _ = load_run(run)
+    evaluation = json.loads((run / METRICS).read_text())
     with Console().status("Exporting and verifying"):
-        version = kx.export(model, base_path)
+        version = kx.export(model, base_path, evaluation=evaluation, keep=keep)
     print(f"Exported and verified {version}.")

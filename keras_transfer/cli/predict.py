@@ -80,18 +80,25 @@ def predicted(version: pathlib.Path, pictures: list[pathlib.Path]) -> Iterator[d
         good = [file for file in chunk if file not in reasons]
         answers = iter(model.predict([pathlib.Path(file).read_bytes() for file in good]))
         for file in chunk:
-            yield {"file": file, **({"error": reasons[file]} if file in reasons else next(answers))}
+            if file in reasons:
+                yield {"file": file, "error": reasons[file]}
+            else:
+                yield {"file": file, **_answer(next(answers), "cannot be decoded")}
 
 
 def predicted_texts(version: pathlib.Path, texts: list[str]) -> Iterator[dict[str, Any]]:
-    """For each text `text` with `label` and `score` (or `values`)."""
+    """For each text `text` with `label` and `score` (or `values`), else with `error`."""
     from keras_transfer.serving.local import LocalModel
 
     model = LocalModel(version)
     model.check_takes("text")
     answers = model.predict([text.encode() for text in texts])
     for text, answer in zip(texts, answers, strict=True):
-        yield {"text": text, **answer}
+        yield {"text": text, **_answer(answer, "there is nothing but white space")}
+
+
+def _answer(answer: dict[str, Any], reason: str) -> dict[str, Any]:
+    return answer if answer.pop("valid") else {"error": reason}
 
 
 def _files(pictures: list[pathlib.Path]) -> Iterator[pathlib.Path]:

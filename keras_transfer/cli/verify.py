@@ -13,14 +13,16 @@ def verify(
 ) -> None:
     """Check an exported version the way TF Serving loads it.
 
-    A separate process loads it through TensorFlow's C API and runs the samples that were stored
-    at export; the answers have to be those that Keras gave.
+    Every file has to be the one that was exported, by its SHA-256; the graph has to be one that
+    TF Serving can load and batch. Then a separate process loads it through TensorFlow's C API and
+    answers the warm-up requests, as Keras did at export. Each step is printed as it is passed.
 
     Example: `keras-transfer verify models/noto/1`
     """
     import_quietly()
     import keras_transfer as kx
 
-    with Console().status("Verifying"):
-        kx.verify(version)
-    print(f"{version} loads and answers as the Keras model did.")
+    console = Console()
+    with console.status("Verifying"):
+        kx.verify(version, on_step=lambda step: console.print(f"passed: {step}"))
+    print(f"{version} is what was exported.")

@@ -18,13 +18,18 @@ class Copying:
     Args:
         replace: from a layer to the one whose copy takes its place, or to the layer itself.
         keep_weights: bool. Whether a copy that takes a layer's place takes its weights, too.
+        config: from a layer's config to that of its copy.
     """
 
     def __init__(
-        self, replace: Callable[[keras.layers.Layer], keras.layers.Layer], keep_weights: bool
+        self,
+        replace: Callable[[keras.layers.Layer], keras.layers.Layer],
+        keep_weights: bool,
+        config: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config,
     ):
         self.replace = replace
         self.keep_weights = keep_weights
+        self.config = config
         self.copies: dict[int, keras.Operation] = {}
         self.kept: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
         # Old layer, the one it is replaced by, and the copy of that.
@@ -69,24 +74,24 @@ class Copying:
 
     def _made(self, layer: keras.Operation) -> keras.Operation:
         if not isinstance(layer, keras.layers.Layer):
-            return _copy(layer, layer.name)
+            return self._copy(layer, layer.name)
         given = self.replace(layer)
         if given is not layer:
-            new = _copy(given, layer.name)
+            new = self._copy(given, layer.name)
             self.replaced.append((layer, given, new))
         else:
-            new = self._model(layer) if has_graph(layer) else _copy(layer, layer.name)
+            new = self._model(layer) if has_graph(layer) else self._copy(layer, layer.name)
             self.kept.append((layer, new))
         return new
+
+    def _copy(self, operation: keras.Operation, name: str) -> keras.Operation:
+        config = {**operation.get_config(), "name": name}
+        return type(operation).from_config(self.config(config))
 
 
 def has_graph(layer: keras.Operation) -> bool:
     """Whether it is a functional or sequential model."""
     return isinstance(layer, keras.Sequential) or hasattr(layer, "operations")
-
-
-def _copy(operation: keras.Operation, name: str) -> keras.Operation:
-    return type(operation).from_config({**operation.get_config(), "name": name})
 
 
 def _call(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:

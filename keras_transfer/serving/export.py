@@ -13,13 +13,20 @@ import keras
 import tensorflow as tf
 
 from keras_transfer._atomic import staging_folder, write_text
+from keras_transfer._version import __version__
 from keras_transfer.data.resizing import Resize, check_resize
 from keras_transfer.models.notes import class_names_of, preprocessor_of, takes_text
+from keras_transfer.models.single_precision import float32_policy, in_float32
 from keras_transfer.models.tasks import REGRESSION, task_of
-from keras_transfer.serving.endpoints import Endpoint, answers, picture_endpoints, text_endpoints
-from keras_transfer.serving.publish import publish_next_version
-from keras_transfer.serving.samples import save_samples
-from keras_transfer.serving.verify import verify
+from keras_transfer.serving.signatures.endpoints import (
+    Endpoint,
+    picture_endpoints,
+    text_endpoints,
+)
+from keras_transfer.serving.verification.verify import verify_unpublished
+from keras_transfer.serving.versions.manifest import write_manifest
+from keras_transfer.serving.versions.publish import publish_next_version
+from keras_transfer.serving.versions.warmup import Sample, save_samples
 
 # TF Serving leaves `assets.extra` alone but for the files whose names it knows.
 METADATA = pathlib.Path("assets.extra", "keras_transfer_metadata.json")
@@ -34,18 +41,35 @@ def export(
     preprocessor: keras.layers.Layer | None = None,
     samples: Sequence[str | os.PathLike[str]] = (),
     metadata: Mapping[str, Any] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+    keep: int | None = None,
 ) -> pathlib.Path:
     """Exports a model for TF Serving, checks it, and only then lets it be seen.
 
     The version of a picture model takes encoded pictures, decodes and resizes them exactly as
-    `kx.image_folder` did, and gives labels. Signature `serving_default`: `image_bytes` string
-    `(n,)` (JPEG, PNG, BMP or GIF) to `probabilities` float32 `(n, classes)`, `label` string `(n,)`
-    and `score` float32 `(n,)`. Signature `pixels`: `pixels` float32 `(n, height, width, 3)` from 0
-    to 255 to the same. A text model has `serving_default` from `text`, string `(n,)`, UTF-8. A
-    regressor gives `values` float32 `(n, outputs)`.
+    `kx.image_folder` did, and gives labels. Its signatures:
 
-    It is written to a hidden folder, run through `kx.verify`, and renamed to the next integer,
-    so a server that watches `base_path` never sees a broken or half-written version.
+    - `serving_default`: `image_bytes` string `(n,)` (JPEG, PNG, BMP or GIF) to `probabilities`
+      float32 `(n, classes)`, `label` string `(n,)` and `score` float32 `(n,)`. A regressor gives
+      `values` float32 `(n, outputs)` instead.
+    - `pixels`: `pixels` float32 `(n, height, width, 3)` from 0 to 255, to the same.
+    - `top_k`: `image_bytes` to `labels` string and `scores` float32 `(n, k)` of the five best
+      classes, or of all, the best first; not of a regressor.
+    - `features`: `image_bytes` to `features` float32 `(n, width)`, what the last layer takes, as
+      an embedding; of models whose last layer is dense.
+
+    That of a text model takes `text`, string `(n,)`, UTF-8, instead of `image_bytes`, and has the
+    signature `tokens`, what the preprocessor gives, instead of `pixels`. All outputs have `valid`
+    bool `(n,)` beside them. What cannot be read (an empty string, something else than a picture,
+    a file cut short, a header that claims more than 64 megapixels, NaN among pixels, a text of
+    white space, an id outside of the vocabulary) is not valid: it has zeros and empty strings for
+    answers, and the other rows of the batch have theirs.
+
+    Models in mixed precision or on several replicas are copied to float32 on one device first.
+    The version is written to a hidden folder, checked as by `kx.verify`, and renamed to the next
+    integer, so a server that watches `base_path` never sees a broken or half-written version. It
+    brings warm-up requests, which TF Serving answers before it serves the version, and a manifest
+    with the SHA-256 of every file.
 
     Args:
         model: keras.Model made by `kx.Classifier` or `kx.Regressor`, loaded ones included.
@@ -60,13 +84,17 @@ def export(
             answers that Keras gives, for `kx.verify`. Made-up ones are stored in any case.
         metadata: dict that JSON can hold, kept in the version as
             `assets.extra/keras_transfer_metadata.json`; None for none.
+        evaluation: dict that JSON can hold, kept in the manifest: what was measured of this very
+            model, such as `kx.evaluate(...).to_dict()`.
+        keep: int from 1, how many of the newest versions stay below `base_path`, besides those
+            that `models.config` names; None for all.
 
     Returns:
         The path of the new version, `base_path/N`.
 
     Raises:
-        ValueError: if class names or preprocessor are unknown, or the model takes pictures of any
-            size.
+        ValueError: if class names or preprocessor are unknown, the model takes pictures of any
+            size, or it is called inside `strategy.scope()`.
         VerificationError: if the exported version does not do what the model does.
         OSError: if the folder cannot be written.
 
@@ -79,23 +107,47 @@ def export(
     >>> kx.export(model, tempfile.mkdtemp(), resize="stretch").name
     '1'
     """
+    if keep is not None and keep < 1:
+        raise ValueError(f"Expected `keep` of at least 1, or None for all. Received: keep={keep}.")
     names = [] if task_of(model) is REGRESSION else class_names_of(model, class_names)
     files = [pathlib.Path(file) for file in samples]
+    model = in_float32(model)
     tracked: list[keras.layers.Layer] = [model]
-    if takes_text(model):
-        tracked.append(_preprocessor(model, preprocessor))
-        endpoints = text_endpoints(model, names, tracked[1], files)
-    else:
-        size = _size(model)
-        endpoints = picture_endpoints(model, names, size, _resize(model, resize), files)
-    with staging_folder(pathlib.Path(base_path)) as staging:
+    with staging_folder(pathlib.Path(base_path)) as staging, float32_policy():
+        if takes_text(model):
+            tracked.append(_preprocessor(model, preprocessor))
+            endpoints = text_endpoints(model, names, tracked[1], files)
+        else:
+            size = _size(model)
+            endpoints = picture_endpoints(model, names, size, _resize(model, resize), files)
         _write(tracked, endpoints, staging)
-        with tf.device("CPU:0"):  # where verify compares; a GPU rounds differently
-            save_samples(staging, answers(endpoints))
+        save_samples(staging, _samples(endpoints))
         if metadata is not None:
             write_text(staging / METADATA, json.dumps(metadata, indent=1) + "\n")
-        verify(staging)
-        return publish_next_version(staging, pathlib.Path(base_path))
+        told = {
+            "versions": {
+                "keras_transfer": __version__,
+                "keras": keras.__version__,
+                "tensorflow": tf.__version__,
+            },
+            "class_names": names,
+            "evaluation": evaluation,
+            "verification": list(verify_unpublished(staging)),
+        }
+        write_manifest(staging, told)
+        return publish_next_version(staging, pathlib.Path(base_path), keep)
+
+
+def _samples(endpoints: Mapping[str, Endpoint]) -> list[Sample]:
+    """For each signature a batch, and its first row alone."""
+    found = []
+    with tf.device("CPU:0"):  # where verify compares; a GPU rounds differently
+        for name, endpoint in endpoints.items():
+            expected = endpoint.expected()
+            found.append(Sample(name, endpoint.samples, expected))
+            first = [{k: v[:1] for k, v in x.items()} for x in (endpoint.samples, expected)]
+            found.append(Sample(name, *first))
+    return found
 
 
 def _preprocessor(model: keras.Model, given: keras.layers.Layer | None) -> keras.layers.Layer:
@@ -138,5 +190,5 @@ def _write(
     for layer in tracked:
         archive.track(layer)
     for name, endpoint in endpoints.items():
-        archive.add_endpoint(name, endpoint.function, input_signature=[endpoint.spec])
+        archive.add_endpoint(name, endpoint.function, input_signature=list(endpoint.specs))
     archive.write_out(str(folder), verbose=False)

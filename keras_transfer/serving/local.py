@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_transfer.serving.ops import load_ops_of
+from keras_transfer.serving.verification.ops import load_ops_of
 
 
 class LocalModel:
@@ -48,17 +48,22 @@ class LocalModel:
         """Answers for encoded pictures or texts, through `serving_default`.
 
         Args:
-            inputs: the bytes of JPEG, PNG, BMP or GIF files, all of which have to be readable; or
-                texts in UTF-8.
+            inputs: the bytes of JPEG, PNG, BMP or GIF files, or texts in UTF-8.
 
         Returns:
-            For each of them a dict with `label` and `score`, or `values` of a regressor.
+            For each of them a dict with `label` and `score`, or `values` of a regressor, and
+            `valid`: whether it could be read. The others are zeros and an empty label where not.
         """
         if not inputs:
             return []
         serve = self._model.signatures["serving_default"]
         outputs = serve(**{self._takes: tf.constant(list(inputs))})
+        found = [{"valid": bool(valid)} for valid in outputs["valid"].numpy()]
         if "values" in outputs:
-            return [{"values": row.tolist()} for row in outputs["values"].numpy()]
-        pairs = zip(outputs["label"].numpy(), outputs["score"].numpy(), strict=True)
-        return [{"label": label.decode(), "score": float(score)} for label, score in pairs]
+            rows = outputs["values"].numpy()
+            return [{"values": row.tolist(), **x} for row, x in zip(rows, found, strict=True)]
+        labels, scores = outputs["label"].numpy(), outputs["score"].numpy()
+        return [
+            {"label": label.decode(), "score": float(score), **x}
+            for label, score, x in zip(labels, scores, found, strict=True)
+        ]

@@ -65,7 +65,7 @@ def test_run_folder_holds_what_export_needs(run):
 
 
 def test_export_verify_predict_and_evaluate_agree(run, version, picture_folder, tmp_path):
-    assert "loads and answers" in call("verify", version).output
+    assert "is what was exported" in call("verify", version).output
     rows = [
         json.loads(line)
         for line in call("predict", version, picture_folder, "--json").stdout.splitlines()

@@ -51,7 +51,7 @@ def test_texts_are_learnt_exported_and_predicted(run, table, tmp_path):
     assert (run / "preprocessor.json").is_file()
     call("export", run, tmp_path / "models")
     version = tmp_path / "models" / "1"
-    assert "loads and answers" in call("verify", version).output
+    assert "is what was exported" in call("verify", version).output
     texts = ["--text", "GREAT thing!", "--text", "awful"]
     rows = call("predict", version, *texts, "--json").stdout.splitlines()
     assert [json.loads(row)["label"] for row in rows] == ["good", "bad"]

@@ -1,6 +1,8 @@
 import itertools
 import os
 import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -11,6 +13,8 @@ import keras_transfer as kx
 from keras_transfer.data.decoding import decode_picture
 from keras_transfer.data.resizing import resize_picture
 from keras_transfer.serving.local import LocalModel
+from keras_transfer.serving.versions.manifest import read_manifest
+from keras_transfer.serving.versions.warmup import load_samples
 
 # The others are slow: every version is verified in a process of its own.
 QUICK = [("PNG", "stretch"), ("JPEG", "crop"), ("BMP", "pad")]
@@ -21,6 +25,11 @@ def model(tiny_backbone, learnt):
     model = learnt(kx.Classifier(tiny_backbone, ["cat", "dog", "emu"]))
     model.resize = "stretch"
     return model
+
+
+def visible(folder):
+    """What TF Serving looks at: hidden names are no integers."""
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
 
 
 def signatures(version):
@@ -53,18 +62,26 @@ def test_bytes_are_decoded_and_resized_as_in_training(
 
 def test_signatures_have_names_types_and_the_batch_first(model, tmp_path):
     found = signatures(kx.export(model, tmp_path))
-    assert set(found) == {"serving_default", "pixels"}
+    assert set(found) == {"serving_default", "pixels", "top_k", "features"}
     inputs = {k: v.structured_input_signature[1] for k, v in found.items()}
     assert inputs["serving_default"]["image_bytes"].shape.as_list() == [None]
     assert inputs["serving_default"]["image_bytes"].dtype == tf.string
     assert inputs["pixels"]["pixels"].shape.as_list() == [None, 32, 32, 3]
-    for signature in found.values():
+    predictions = {
+        "probabilities": ([None, 3], tf.float32),
+        "label": ([None], tf.string),
+        "score": ([None], tf.float32),
+    }
+    expected = {
+        "serving_default": predictions,
+        "pixels": predictions,
+        "top_k": {"labels": ([None, 3], tf.string), "scores": ([None, 3], tf.float32)},
+        "features": {"features": ([None, 6], tf.float32)},
+    }
+    for name, signature in found.items():
         outputs = signature.structured_outputs
-        assert {k: (v.shape.as_list(), v.dtype) for k, v in outputs.items()} == {
-            "probabilities": ([None, 3], tf.float32),
-            "label": ([None], tf.string),
-            "score": ([None], tf.float32),
-        }
+        told = {k: (v.shape.as_list(), v.dtype) for k, v in outputs.items()}
+        assert told == {**expected[name], "valid": ([None], tf.bool)}
 
 
 def test_label_and_score_are_those_of_the_largest_probability(model, tmp_path):
@@ -83,7 +100,7 @@ def test_versions_count_up_and_nothing_else_appears(model, tmp_path):
     (tmp_path / "notes").mkdir()
     assert kx.export(model, tmp_path) == tmp_path / "8"
     assert kx.export(model, tmp_path) == tmp_path / "9"
-    assert sorted(os.listdir(tmp_path)) == ["7", "8", "9", "notes"]
+    assert visible(tmp_path) == ["7", "8", "9", "notes"]
     assert list((tmp_path / "7").iterdir()) == []
 
 
@@ -91,7 +108,7 @@ def test_version_that_fails_its_check_never_appears(model, tmp_path, monkeypatch
     def broken(path):
         raise kx.VerificationError(path, ["it is broken"])
 
-    monkeypatch.setattr("keras_transfer.serving.export.verify", broken)
+    monkeypatch.setattr("keras_transfer.serving.export.verify_unpublished", broken)
     with pytest.raises(kx.VerificationError, match="it is broken"):
         kx.export(model, tmp_path)
     assert os.listdir(tmp_path) == []
@@ -136,13 +153,12 @@ def test_several_classes_and_numbers_are_exported(tiny_backbone, learnt, tmp_pat
 
 
 def test_own_pictures_are_stored_as_samples(model, picture_folder, tmp_path):
-    from keras_transfer.serving.samples import load_samples
-
     files = sorted((picture_folder / "dark").iterdir())
     version = kx.export(model, tmp_path / "models", samples=files)
-    inputs, outputs = load_samples(version)["serving_default"]
-    assert list(inputs["image_bytes"][-10:]) == [file.read_bytes() for file in files]
-    assert len(outputs["probabilities"]) == len(inputs["image_bytes"]) == 14
+    sample = next(x for x in load_samples(version) if x.signature == "serving_default")
+    assert list(sample.inputs["image_bytes"][-10:]) == [file.read_bytes() for file in files]
+    assert len(sample.outputs["probabilities"]) == len(sample.inputs["image_bytes"]) == 18
+    assert sample.outputs["valid"].tolist() == 4 * [True] + 4 * [False] + 10 * [True]
 
 
 def test_model_for_any_size_is_refused(tmp_path):
@@ -160,3 +176,125 @@ def test_base_path_that_is_a_file_is_refused(model, tmp_path):
 def test_local_model_of_no_version_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="exported version"):
         LocalModel(pathlib.Path(tmp_path))
+
+
+def test_what_cannot_be_read_stops_no_other_picture(model, tmp_path, encode):
+    noise = np.random.default_rng(0).integers(0, 256, (50, 23, 3), dtype=np.uint8)
+    good = [encode(noise, file_format) for file_format in ("PNG", "JPEG", "GIF", "BMP")]
+    cut = [data[: len(data) * 2 // 3] for data in good]
+    huge = good[0][:16] + (70_000).to_bytes(4, "big") * 2 + good[0][24:]
+    bad = [b"", b"no picture", *cut, huge]
+    serve = signatures(kx.export(model, tmp_path))["serving_default"]
+    alone = serve(image_bytes=tf.constant(good))
+    mixed = serve(image_bytes=tf.constant(bad[:3] + good[:2] + bad[3:] + good[2:]))
+    places = [3, 4, 9, 10]
+    assert mixed["valid"].numpy().tolist() == [place in places for place in range(11)]
+    for name in ("probabilities", "label", "score"):
+        np.testing.assert_array_equal(tf.gather(mixed[name], places), alone[name])
+    wrong = ~mixed["valid"]
+    assert not tf.boolean_mask(mixed["probabilities"], wrong).numpy().any()
+    assert not tf.boolean_mask(mixed["score"], wrong).numpy().any()
+    assert set(tf.boolean_mask(mixed["label"], wrong).numpy()) == {b""}
+
+
+def test_pixels_that_are_no_numbers_are_not_valid(model, tmp_path):
+    pixels = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+    serve = signatures(kx.export(model, tmp_path))["pixels"]
+    expected = serve(pixels=tf.constant(pixels))["probabilities"].numpy()
+    pixels[1, 3, 4, 0], pixels[2, 0, 0, 2] = np.nan, -np.inf
+    result = serve(pixels=tf.constant(pixels))
+    assert result["valid"].numpy().tolist() == [True, False, False, True]
+    expected[1:3] = 0
+    np.testing.assert_allclose(result["probabilities"], expected, atol=1e-6)
+
+
+def test_the_five_best_classes_come_in_order(tiny_backbone, learnt, tmp_path):
+    names = [f"class {number}" for number in range(7)]
+    model = learnt(kx.Classifier(tiny_backbone, names))
+    found = signatures(kx.export(model, tmp_path, resize="pad"))
+    picture = tf.io.encode_png(tf.zeros([9, 9, 3], tf.uint8))[None]
+    expected = found["serving_default"](image_bytes=picture)["probabilities"].numpy()[0]
+    result = found["top_k"](image_bytes=picture)
+    order = np.argsort(-expected)[:5]
+    assert result["labels"].numpy()[0].tolist() == [names[place].encode() for place in order]
+    np.testing.assert_allclose(result["scores"][0], expected[order], atol=1e-6)
+
+
+def test_features_are_what_the_last_layer_takes(tiny_backbone, learnt, tmp_path):
+    model = learnt(kx.Classifier(tiny_backbone, 3, hidden=[5]))
+    found = signatures(kx.export(model, tmp_path, resize="pad"))
+    picture = tf.io.encode_png(tf.fill([32, 32, 3], tf.constant(90, tf.uint8)))[None]
+    features = found["features"](image_bytes=picture)["features"].numpy()
+    assert features.shape == (1, 5)
+    logits = features @ model.layers[-1].kernel.numpy() + model.layers[-1].bias.numpy()
+    np.testing.assert_allclose(logits, model(tf.fill([1, 32, 32, 3], 90.0)), atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_becomes_float32(tiny_data, tmp_path, policy):
+    keras.config.set_dtype_policy(policy)
+    pixels = keras.Input([32, 32, 3])
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3)(x))
+    model = kx.Classifier(keras.Model(pixels, x), ["dark", "bright"])
+    kx.fine_tune(model, tiny_data.train, epochs=1, verbose=0)
+    version = kx.export(model, tmp_path)
+    assert keras.config.dtype_policy().name == policy
+    graph = tf.saved_model.load(str(version)).signatures["pixels"]
+    types = {tensor.dtype for op in graph.graph.get_operations() for tensor in op.outputs}
+    assert not types & {tf.float16, tf.bfloat16}
+    batch = np.concatenate([batch for batch, _ in tiny_data.test])
+    expected = keras.ops.softmax(keras.ops.cast(model(batch), "float32"))
+    result = graph(pixels=tf.constant(batch, tf.float32))["probabilities"]
+    np.testing.assert_allclose(result, expected, atol=0.02)
+
+
+REPLICAS = """
+import sys, keras, numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras_transfer as kx
+keras.config.set_dtype_policy("mixed_float16")
+x = np.random.default_rng(0).integers(0, 255, (16, 8, 8, 3)).astype("uint8")
+data = kx.arrays(x, [0, 1] * 8, batch_size=8, validation_split=0.0, seed=0)
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    pixels = keras.Input((8, 8, 3))
+    y = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3)(pixels))
+    model = kx.Classifier(keras.Model(pixels, y), 2)
+    try:
+        kx.export(model, sys.argv[1])
+    except ValueError as error:
+        print(error)
+kx.fine_tune(model, data.train, epochs=2, verbose=0)
+version = kx.export(model, sys.argv[1])
+pixels = x.astype("float32")
+served = tf.saved_model.load(str(version)).signatures["pixels"](pixels=tf.constant(pixels))
+expected = tf.nn.softmax(tf.cast(model(pixels), tf.float32))
+print(float(abs(served["probabilities"] - expected).numpy().max()))
+"""
+
+
+def test_replicas_become_one_device(tmp_path):
+    command = [sys.executable, "-c", REPLICAS, tmp_path]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert "Expected a call outside of `strategy.scope()`" in shown[0]
+    assert float(shown[-1]) < 0.01
+
+
+def test_what_was_measured_and_verified_is_in_the_manifest(model, tmp_path):
+    version = kx.export(model, tmp_path, evaluation={"accuracy": 0.5})
+    told = read_manifest(version)
+    assert told["evaluation"] == {"accuracy": 0.5}
+    assert told["class_names"] == ["cat", "dog", "emu"]
+    assert told["versions"]["keras"] == keras.__version__
+    assert len(told["verification"]) == 2
+    files = {str(x.relative_to(version)) for x in version.rglob("*") if x.is_file()}
+    assert set(told["files"]) == files - {"assets.extra/keras_transfer_manifest.json"}
+
+
+def test_old_versions_go_when_asked_for(model, tmp_path):
+    for _ in range(4):
+        kx.export(model, tmp_path, keep=2)
+    assert visible(tmp_path) == ["3", "4"]
+    with pytest.raises(ValueError, match="keep=0"):
+        kx.export(model, tmp_path, keep=0)

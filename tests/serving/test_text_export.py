@@ -5,10 +5,15 @@ import tensorflow as tf
 
 import keras_transfer as kx
 from keras_transfer.backbones import minilm
-from keras_transfer.serving import clean_process
 from keras_transfer.serving.local import LocalModel
-from keras_transfer.serving.ops import text_libraries, unknown_to_server, used_ops
-from keras_transfer.serving.samples import as_strings, load_samples
+from keras_transfer.serving.signatures.strings import as_strings
+from keras_transfer.serving.verification import clean_process
+from keras_transfer.serving.verification.ops import text_libraries, unknown_to_server, used_ops
+from keras_transfer.serving.versions.warmup import load_samples
+
+
+def default_sample(version):
+    return next(x for x in load_samples(version) if x.signature == "serving_default")
 
 
 @pytest.fixture
@@ -39,13 +44,54 @@ def test_version_takes_texts(model, words, tmp_path):
     assert (spec.name, spec.shape, spec.dtype) == ("text", [None], tf.string)
 
 
+def test_a_text_of_white_space_stops_no_other(model, words, tmp_path):
+    version = kx.export(model, tmp_path, preprocessor=words)
+    answers = LocalModel(version).predict([b"good film", b"", b" \t\n", b"bad"])
+    assert [answer["valid"] for answer in answers] == [True, False, False, True]
+    assert [answer["label"] for answer in answers] == ["good", "", "", "bad"]
+    assert answers[1]["score"] == 0
+
+
+def test_tokens_are_taken_as_the_preprocessor_gives_them(model, words, tmp_path):
+    version = kx.export(model, tmp_path, preprocessor=words)
+    found = tf.saved_model.load(str(version)).signatures
+    texts = tf.constant(["good film", "bad"])
+    expected = found["serving_default"](text=texts)
+    result = found["tokens"](**words(texts))
+    np.testing.assert_array_equal(result["probabilities"], expected["probabilities"])
+
+
+def test_ids_outside_of_the_vocabulary_stop_no_other(model, words, tmp_path):
+    version = kx.export(model, tmp_path, preprocessor=words)
+    serve = tf.saved_model.load(str(version)).signatures["tokens"]
+    ids = tf.constant([[2, 4], [5, 2], [-1, 2], [3, 0], [2, 2]])
+    mask = tf.constant([[1, 1], [1, 1], [1, 1], [1, 0], [0, 0]])
+    result = serve(token_ids=ids, padding_mask=mask)
+    assert result["valid"].numpy().tolist() == [True, False, False, True, False]
+    assert result["label"].numpy().tolist() == [b"good", b"", b"", b"bad", b""]
+    assert np.isfinite(result["probabilities"]).all()
+
+
+def test_text_versions_have_embeddings_and_best_classes(model, words, tmp_path):
+    version = kx.export(model, tmp_path, preprocessor=words)
+    found = tf.saved_model.load(str(version)).signatures
+    assert set(found) == {"serving_default", "tokens", "top_k", "features"}
+    text = tf.constant(["good good bad"])
+    features = found["features"](text=text)["features"]
+    np.testing.assert_allclose(features, [[2 / 3, 1 / 3]], atol=1e-6)
+    assert found["top_k"](text=text)["labels"].numpy().tolist() == [[b"good", b"bad"]]
+
+
 def test_stored_samples_hold_what_people_send_by_mistake(model, words, tmp_path):
     version = kx.export(model, tmp_path, preprocessor=words)
-    inputs, outputs = load_samples(version)["serving_default"]
-    texts = inputs["text"].tolist()
-    assert b"" in texts
+    sample = default_sample(version)
+    texts = sample.inputs["text"].tolist()
     assert any(b"\xff" in text for text in texts)
-    assert outputs["probabilities"].shape == (len(texts), 2)
+    assert sample.outputs["probabilities"].shape == (len(texts), 2)
+    invalid = [
+        text for text, valid in zip(texts, sample.outputs["valid"], strict=True) if not valid
+    ]
+    assert invalid == [b"", b"   "]
 
 
 def test_samples_of_the_user_are_stored(model, words, tmp_path):
@@ -53,7 +99,7 @@ def test_samples_of_the_user_are_stored(model, words, tmp_path):
     version = kx.export(
         model, tmp_path / "models", preprocessor=words, samples=[tmp_path / "review.txt"]
     )
-    assert load_samples(version)["serving_default"][0]["text"][-1] == b"good"
+    assert default_sample(version).inputs["text"][-1] == b"good"
 
 
 def test_preprocessor_is_needed(model, tmp_path):
@@ -97,9 +143,9 @@ def test_operations_inside_functions_are_found():
 
 
 def test_version_with_foreign_operations_is_refused(model, words, tmp_path, monkeypatch):
-    from keras_transfer.serving import verify
+    from keras_transfer.serving.verification import graph_checks
 
-    monkeypatch.setattr(verify, "unknown_to_server", lambda ops: {"Frobnicate"})
+    monkeypatch.setattr(graph_checks, "unknown_to_server", lambda ops: {"Frobnicate"})
     with pytest.raises(kx.VerificationError, match=r"\['Frobnicate'\] are neither.*TF Serving 2"):
         kx.export(model, tmp_path, preprocessor=words)
 

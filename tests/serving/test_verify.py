@@ -1,3 +1,5 @@
+import dataclasses
+import os
 import pathlib
 import shutil
 import subprocess
@@ -8,9 +10,12 @@ import pytest
 import tensorflow as tf
 
 import keras_transfer as kx
-from keras_transfer.serving.c_api import LoadError
-from keras_transfer.serving.clean_process import run
-from keras_transfer.serving.samples import FILE, as_strings, load_samples, save_samples
+from keras_transfer.serving.signatures.strings import as_strings
+from keras_transfer.serving.verification.c_api import LoadError
+from keras_transfer.serving.verification.clean_process import run
+from keras_transfer.serving.versions.manifest import FILE as MANIFEST
+from keras_transfer.serving.versions.manifest import write_manifest
+from keras_transfer.serving.versions.warmup import FILE, load_samples, save_samples
 
 
 @pytest.fixture(scope="module")
@@ -25,46 +30,81 @@ def version(exported, tmp_path):
     return pathlib.Path(shutil.copytree(exported, tmp_path / "1"))
 
 
+def sealed(version):
+    """With a manifest of what is there now, so that later steps have to find what is wrong."""
+    (version / MANIFEST).unlink(missing_ok=True)
+    write_manifest(version, {})
+    return version
+
+
+def sample_of(version, signature):
+    return next(x for x in load_samples(version) if x.signature == signature)
+
+
 def problems(version):
     with pytest.raises(kx.VerificationError) as raised:
         kx.verify(version)
     return " ".join(raised.value.problems)
 
 
+FILES = [
+    "saved_model.pb",
+    "fingerprint.pb",
+    "variables/variables.index",
+    "variables/variables.data-00000-of-00001",
+    str(FILE),
+    str(MANIFEST),
+]
+
+
 def test_whole_version_passes(version):
-    kx.verify(version)
+    seen = []
+    steps = kx.verify(version, on_step=seen.append)
+    assert seen == steps
+    assert len(steps) == 3
 
 
-@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index", str(FILE)])
+def test_all_files_of_a_version_are_told(version):
+    there = {str(x.relative_to(version)) for x in version.rglob("*") if x.is_file()}
+    assert there == set(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_missing_file_is_found(version, name):
     (version / name).unlink()
     assert name in problems(version)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "saved_model.pb",
-        "variables/variables.index",
-        "variables/variables.data-00000-of-00001",
-        str(FILE),
-    ],
-)
+@pytest.mark.parametrize("name", FILES)
 def test_file_cut_short_is_found(version, name):
-    data = (version / name).read_bytes()
-    (version / name).write_bytes(data[: len(data) // 2])
-    assert problems(version)
+    os.truncate(version / name, (version / name).stat().st_size // 2)
+    assert name in problems(version)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_flipped_bit_is_found(version, name):
+    data = bytearray((version / name).read_bytes())
+    for place in (0, len(data) // 2, len(data) - 1):
+        data[place] ^= 4
+        (version / name).write_bytes(data)
+        assert name in problems(version)
+        data[place] ^= 4
+
+
+def test_file_too_many_is_found(version):
+    (version / "assets.extra" / "more").write_text("")
+    assert "more is not in the manifest" in problems(version)
 
 
 def test_version_without_variables_loads_and_fails_when_run(version):
-    # Why verify runs the samples: TF Serving would load this and fail at the first request.
+    # Why warm-up requests: TF Serving would load this and fail at the first request.
     shutil.rmtree(version / "variables")
     assert run(version, []) == []
-    samples = load_samples(version)
     name = "pixels_pixels:0"
+    pixels = sample_of(version, "pixels").inputs["pixels"]
     with pytest.raises(LoadError):
-        run(version, [({name: samples["pixels"][0]["pixels"]}, ["StatefulPartitionedCall:0"])])
-    assert "variables.index" in problems(version)
+        run(version, [({name: pixels}, ["StatefulPartitionedCall:0"])])
+    assert "variables.index" in problems(sealed(version))
 
 
 def test_changed_weights_are_found(version):
@@ -72,30 +112,58 @@ def test_changed_weights_are_found(version):
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 4000] = np.full(1000, 3.0, "float32").tobytes()
     path.write_bytes(data)
-    assert problems(version)
+    assert problems(sealed(version))
+
+
+def changed(version, signature, name, change):
+    """The version with another answer of Keras's noted."""
+    samples = [
+        dataclasses.replace(x, outputs={**x.outputs, name: change(x.outputs[name])})
+        if x.signature == signature
+        else x
+        for x in load_samples(version)
+    ]
+    save_samples(version, samples)
+    return sealed(version)
 
 
 def test_answers_that_differ_from_keras_are_found(version):
-    samples = load_samples(version)
-    inputs, outputs = samples["pixels"]
-    outputs["probabilities"] = outputs["probabilities"] + np.float32(3e-5)
-    save_samples(version, samples)
+    changed(version, "pixels", "probabilities", lambda value: value + np.float32(3e-5))
     assert "pixels: probabilities differs from Keras by" in problems(version)
 
 
 def test_samples_that_compare_nothing_are_found(version):
     samples = load_samples(version)
-    for kept in ({}, {"pixels": samples["pixels"]}, samples | {"other": samples["pixels"]}):
+    pixels = [x for x in samples if x.signature == "pixels"]
+    other = [dataclasses.replace(pixels[0], signature="other")]
+    for kept in ([], pixels, samples + other):
         save_samples(version, kept)
-        assert "There are samples for" in problems(version)
+        assert "There are samples for" in problems(sealed(version))
 
 
 def test_other_labels_are_found(version):
-    samples = load_samples(version)
-    outputs = samples["serving_default"][1]
-    outputs["label"] = as_strings([b"emu"] * len(outputs["label"]))
-    save_samples(version, samples)
+    changed(version, "serving_default", "label", lambda value: as_strings([b"emu"] * len(value)))
     assert "labels differ" in problems(version)
+
+
+def test_other_rows_that_are_valid_are_found(version):
+    changed(version, "top_k", "valid", lambda value: ~value)
+    assert "top_k: valid differs from Keras in" in problems(version)
+
+
+def test_requests_of_another_signature_are_found(version):
+    samples = load_samples(version)
+    inputs = {"nothing": samples[0].inputs["image_bytes"]}
+    save_samples(version, [dataclasses.replace(samples[0], inputs=inputs), *samples[1:]])
+    wanted = "A sample of serving_default has ['nothing'], not ['image_bytes']"
+    assert wanted in problems(sealed(version))
+
+
+def test_an_answer_that_nobody_compares_is_found(version):
+    samples = load_samples(version)
+    outputs = {"valid": samples[0].outputs["valid"]}
+    save_samples(version, [dataclasses.replace(samples[0], outputs=outputs), *samples[1:]])
+    assert "A sample of serving_default has ['valid'], not" in problems(sealed(version))
 
 
 @pytest.mark.parametrize(
@@ -109,12 +177,46 @@ def test_other_labels_are_found(version):
 def test_what_tf_serving_cannot_serve_is_found(version, spec, result, message):
     module = tf.Module()
     serve = tf.function(lambda x: {"y": result(x)}, input_signature=[spec])
-    samples = load_samples(version)
     shutil.rmtree(version)
     module.variable = tf.Variable(1.0)
     tf.saved_model.save(module, str(version), signatures={"serving_default": serve})
-    save_samples(version, {"serving_default": samples["pixels"]})
-    assert message in problems(version)
+    assert message in problems(sealed(version))
+
+
+def _print(x):
+    with tf.control_dependencies([tf.io.write_file("/tmp/never-written", "x")]):
+        return tf.identity(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: tf.numpy_function(np.sin, [x], tf.float32), "PyFunc"),
+        (lambda x: tf.py_function(tf.sin, [x], tf.float32), "EagerPyFunc"),
+        (lambda x: tf.map_fn(tf.function(_print), x), "WriteFile"),
+        (tf.function(tf.sin, jit_compile=True), "compiled by XLA"),
+    ],
+)
+def test_what_has_no_place_on_a_server_is_found(version, function, message):
+    module = tf.Module()
+    module.variable = tf.Variable(1.0)
+    serve = tf.function(
+        lambda x: {"y": tf.ensure_shape(function(x), [None]) * module.variable},
+        input_signature=[tf.TensorSpec([None], tf.float32)],
+    )
+    shutil.rmtree(version)
+    tf.saved_model.save(module, str(version), signatures={"serving_default": serve})
+    assert message in problems(sealed(version))
+
+
+def test_a_device_is_found(version):
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved_model = saved_model_pb2.SavedModel.FromString((version / "saved_model.pb").read_bytes())
+    for node in saved_model.meta_graphs[0].graph_def.node:
+        node.device = "/device:GPU:0"
+    (version / "saved_model.pb").write_bytes(saved_model.SerializeToString())
+    assert "bound to the devices ['/device:GPU:0']" in problems(sealed(version))
 
 
 def test_folder_that_is_not_there_is_refused(tmp_path):
@@ -123,7 +225,8 @@ def test_folder_that_is_not_there_is_refused(tmp_path):
 
 
 def test_checking_process_never_imports_tensorflow():
-    code = "import sys, keras_transfer.serving.c_api; print('tensorflow' in sys.modules)"
+    module = "keras_transfer.serving.verification.c_api"
+    code = f"import sys, {module}; print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

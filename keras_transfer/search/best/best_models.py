@@ -19,7 +19,7 @@ from keras_transfer.search.best.training_again import load, train_again
 from keras_transfer.search.trials.training_record import TrainingRecord, read_json, write_json
 from keras_transfer.search.trials.trial_folder import TrialFolder
 from keras_transfer.serving.export import METADATA, export
-from keras_transfer.serving.publish import versions
+from keras_transfer.serving.versions.publish import versions
 from keras_transfer.training.compute_strategy import ComputeStrategy
 
 if TYPE_CHECKING:
@@ -191,6 +191,7 @@ class _Model:
             preprocessor=self.data.preprocessor,
             samples=samples,
             metadata=metadata,
+            evaluation=metadata["scores"]["test"],
         )
 
     def _model(self) -> keras.Model:

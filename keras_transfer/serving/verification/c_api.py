@@ -1,7 +1,7 @@
 """Runs a SavedModel the way TF Serving does: TensorFlow's C API, in a process without Python TF.
 
-`python -m keras_transfer.serving.c_api JOB.json` reads a job and writes its results beside it;
-`clean_process` starts it. This module must import nothing that imports TensorFlow.
+`python -m keras_transfer.serving.verification.c_api JOB.json` reads a job and writes its results
+beside it; `clean_process` starts it. This module must import nothing that imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_transfer.serving.array_json import from_json, to_json
+from keras_transfer.serving.verification.array_json import from_json, to_json
 
 Arrays = dict[str, np.ndarray]
 # TF_DataType of tensorflow/c/tf_datatype.h; strings are numpy object arrays of bytes.
@@ -164,4 +164,5 @@ if __name__ == "__main__":
     try:
         _main(sys.argv[1])
     except LoadError as error:
-        sys.exit(str(error))
+        pathlib.Path(sys.argv[1]).with_name("error.txt").write_text(str(error))
+        sys.exit(1)

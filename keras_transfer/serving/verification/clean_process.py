@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from keras_transfer.serving.array_json import from_json, to_json
-from keras_transfer.serving.c_api import Arrays, LoadError
+from keras_transfer.serving.verification.array_json import from_json, to_json
+from keras_transfer.serving.verification.c_api import Arrays, LoadError
 
 _TIMEOUT = 600
 
@@ -52,7 +52,7 @@ def run(
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "keras_transfer.serving.c_api", str(job)],
+                [sys.executable, "-m", "keras_transfer.serving.verification.c_api", str(job)],
                 capture_output=True,
                 text=True,
                 timeout=_TIMEOUT,
@@ -60,6 +60,8 @@ def run(
             )
         except subprocess.TimeoutExpired as error:
             raise LoadError(f"It did not answer within {_TIMEOUT} seconds.") from error
+        if job.with_name("error.txt").is_file():
+            raise LoadError(job.with_name("error.txt").read_text())
         if done.returncode:
             raise LoadError(done.stderr.strip()[-2000:] or f"exit status {done.returncode}")
         results = json.loads(job.with_name("results.json").read_text())

@@ -1,0 +1,1 @@
+"""What an exported version takes and gives."""

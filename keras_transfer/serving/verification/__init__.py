@@ -1,0 +1,1 @@
+"""Whether TF Serving would serve a version as Keras evaluated it."""

@@ -1,0 +1,89 @@
+"""Checks an exported version the way TF Serving would meet it, step by step."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+
+from keras_transfer.serving.verification.answers import answer_problems
+from keras_transfer.serving.verification.graph_checks import graph_problems
+from keras_transfer.serving.verification.problems import VerificationError
+from keras_transfer.serving.verification.saved_graph import served_graph
+from keras_transfer.serving.versions.manifest import manifest_problems
+
+# What each step shows, as it is printed.
+FILES = "every file is the one that was exported"
+GRAPH = "TF Serving knows the graph's operations and can batch its signatures"
+ANSWERS = "loaded through TensorFlow's C API it answers as Keras did"
+
+
+def verify(
+    version_path: str | os.PathLike[str], *, on_step: Callable[[str], None] = lambda step: None
+) -> list[str]:
+    """Loads a version as TF Serving loads it and compares its answers with Keras's.
+
+    First every file is compared with the SHA-256 in the version's manifest. Then the graph is
+    checked for what TF Serving can serve: signatures with the batch first and types that its REST
+    API knows, operations that it links, no calls of Python, no access to files, nothing that XLA
+    would have to compile, nothing bound to a GPU. Then a separate process loads the version
+    through TensorFlow's C API (which `tf.saved_model.load` does not use) and answers the warm-up
+    requests; the answers that Keras gave are stored beside them.
+
+    Args:
+        version_path: a version made by `kx.export`, `base_path/N`.
+        on_step: called with the name of each step that was passed.
+
+    Returns:
+        list of str, the steps.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        VerificationError: if anything is off; it lists all that the first failing step found.
+
+    Example:
+
+    >>> import keras, tempfile
+    >>> import keras_transfer as kx
+    >>> pixels = keras.Input([32, 32, 3])
+    >>> model = kx.Classifier(keras.Model(pixels, keras.layers.Conv2D(8, 3)(pixels)), 2)
+    >>> version = kx.export(model, tempfile.mkdtemp(), resize="crop")
+    >>> kx.verify(version)[0]
+    'every file is the one that was exported'
+    """
+    version = pathlib.Path(version_path)
+    if not version.is_dir():
+        raise FileNotFoundError(f"Expected the folder of an exported version. Received: {version}.")
+    raise_problems(version, manifest_problems(version))
+    on_step(FILES)
+    passed = [FILES]
+    for step in verify_unpublished(version):
+        on_step(step)
+        passed.append(step)
+    return passed
+
+
+def verify_unpublished(version: pathlib.Path) -> Iterator[str]:
+    """The steps for a version that has no manifest yet; gives the name of each that is passed.
+
+    Raises:
+        VerificationError: if anything is off.
+    """
+    raise_problems(version, _missing_files(version))
+    graph = served_graph(version)
+    raise_problems(version, graph_problems(graph))
+    yield GRAPH
+    raise_problems(version, answer_problems(version, graph))
+    yield ANSWERS
+
+
+def raise_problems(version: pathlib.Path, problems: list[str]) -> None:
+    """Raises a VerificationError if there are any."""
+    if problems:
+        raise VerificationError(version, problems)
+
+
+def _missing_files(version: pathlib.Path) -> list[str]:
+    """A version without its variables loads without an error, and fails when it is asked."""
+    needed = ["saved_model.pb", "variables/variables.index"]
+    return [f"There is no {name}." for name in needed if not (version / name).is_file()]

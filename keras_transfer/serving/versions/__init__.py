@@ -1,0 +1,1 @@
+"""The folders of versions that TF Serving watches."""

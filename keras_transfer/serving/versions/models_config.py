@@ -1,0 +1,131 @@
+"""`models.config`, which tells TF Serving what to serve, and labels such as `stable`.
+
+It stands beside the models' folders, `models/models.config` for `models/flowers`. Reference:
+"Tensorflow Serving Configuration", TF Serving. A server that watches it refuses a whole file in
+which a label names a version that it has not loaded (`ServerCore::ReloadConfig`), so a version is
+loaded first and gets its label when it is.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from keras_transfer._atomic import write_text
+
+FILE = "models.config"
+# Where the container files mount the folder with all models.
+_IN_CONTAINER = "/models"
+_LABEL = re.compile(r"[a-zA-Z0-9_]+")
+
+
+def labels_of(base_path: str | os.PathLike[str]) -> dict[str, int]:
+    """The versions of a model by label.
+
+    Args:
+        base_path: the model's folder.
+
+    Raises:
+        ValueError: if `models.config` is damaged.
+    """
+    base_path = pathlib.Path(base_path)
+    entry = _entry(_read(base_path), base_path.name)
+    return {} if entry is None else dict(sorted(entry.version_labels.items()))
+
+
+def set_label(
+    base_path: str | os.PathLike[str],
+    label: str,
+    version: int,
+    *,
+    loaded: Callable[[int], None] | None = None,
+) -> None:
+    """Gives a version a label by which requests can ask for it, taking it from another version.
+
+    `models.config` is replaced at once. From then on the server has those versions of the model
+    that have a label; clients should ask for a label: without one they get the highest version.
+
+    Args:
+        base_path: the model's folder, such as models/flowers.
+        label: str, of letters, digits and underscores, such as "stable" or "canary".
+        version: int, a version that is there.
+        loaded: called with the version in between, when the server has been told to load it; it
+            returns when the server has it. None where no server is running: one that is would
+            refuse the file, unless it has the version already.
+
+    Raises:
+        FileNotFoundError: if there is no such version.
+        ValueError: if the label has other characters, or `models.config` is damaged.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> base_path = pathlib.Path(tempfile.mkdtemp(), "flowers")
+    >>> (base_path / "3").mkdir(parents=True)
+    >>> set_label(base_path, "stable", 3)
+    >>> labels_of(base_path)
+    {'stable': 3}
+    """
+    base_path = pathlib.Path(base_path)
+    if not _LABEL.fullmatch(label):
+        raise ValueError(
+            f"Expected a label of letters, digits and underscores. Received: label={label!r}."
+        )
+    if not (base_path / str(version)).is_dir():
+        raise FileNotFoundError(
+            f"Expected a version below {base_path}. Received: version={version}, not there."
+        )
+    config = _read(base_path)
+    entry = _entry(config, base_path.name) or _new_entry(config, base_path.name)
+    served = entry.model_version_policy.specific.versions
+    if loaded is not None and version not in served:
+        served.append(version)
+        _write(base_path, config)
+        loaded(version)
+    entry.version_labels[label] = version
+    # Assigning chooses this policy in place of another one.
+    entry.model_version_policy.specific.versions[:] = sorted(set(entry.version_labels.values()))
+    _write(base_path, config)
+
+
+def pinned_versions(base_path: pathlib.Path) -> set[int]:
+    """The versions that `models.config` names, by a label or to be loaded."""
+    entry = _entry(_read(base_path), base_path.name)
+    if entry is None:
+        return set()
+    return {*entry.version_labels.values(), *entry.model_version_policy.specific.versions}
+
+
+def _read(base_path: pathlib.Path) -> Any:
+    from google.protobuf import text_format
+    from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+    path = base_path.parent / FILE
+    if not path.is_file():
+        return ModelServerConfig()
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), ModelServerConfig())
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"Expected TF Serving's text format in {path}; mend it or delete it. Received: {error}."
+        ) from error
+
+
+def _write(base_path: pathlib.Path, config: Any) -> None:
+    from google.protobuf import text_format
+
+    write_text(base_path.parent / FILE, text_format.MessageToString(config))
+
+
+def _entry(config: Any, name: str) -> Any:
+    entries: Iterator[Any] = iter(config.model_config_list.config)
+    return next((entry for entry in entries if entry.name == name), None)
+
+
+def _new_entry(config: Any, name: str) -> Any:
+    return config.model_config_list.config.add(
+        name=name, base_path=f"{_IN_CONTAINER}/{name}", model_platform="tensorflow"
+    )

@@ -1,0 +1,86 @@
+"""A finished version appears under the next number, whole or not at all, and old ones go."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+
+from keras_transfer._atomic import STAGING, publish
+from keras_transfer.serving.versions.models_config import pinned_versions
+
+_LOCK, _TRASH = ".publishing.lock", ".trash-"
+_SECONDS_TO_WAIT = 60
+# A staging folder that nobody has written to for so long was left behind by a kill.
+_ABANDONED_SECONDS = 24 * 3600
+
+
+def publish_next_version(
+    staging: pathlib.Path, base_path: pathlib.Path, keep: int | None = None
+) -> pathlib.Path:
+    """Renames a finished folder to one above the highest version; never overwrites one.
+
+    Args:
+        staging: folder on the same file system; gone afterwards.
+        base_path: the model's folder, which TF Serving watches.
+        keep: int from 1, how many of the newest versions stay; None for all. What `models.config`
+            beside `base_path` names stays in any case.
+
+    Returns:
+        The path of the new version.
+
+    Raises:
+        TimeoutError: if somebody else has been publishing here for a minute.
+    """
+    with _alone(base_path):
+        _remove_left_behind(base_path)
+        version = base_path / str(max(versions(base_path), default=0) + 1)
+        publish(staging, version)
+        if keep is not None:
+            for number in versions(base_path)[:-keep]:
+                if number not in pinned_versions(base_path):
+                    _remove(base_path / str(number))
+    return version
+
+
+def versions(base_path: pathlib.Path) -> list[int]:
+    """The versions below a base path, as TF Serving finds them: by their integer names."""
+    if not base_path.is_dir():
+        return []
+    return sorted(int(child.name) for child in base_path.iterdir() if child.name.isdecimal())
+
+
+@contextlib.contextmanager
+def _alone(base_path: pathlib.Path) -> Iterator[None]:
+    """Others wait; the lock of a process that was killed is free."""
+    import filelock
+
+    try:
+        with filelock.FileLock(base_path / _LOCK, timeout=_SECONDS_TO_WAIT):
+            yield
+    except filelock.Timeout as error:
+        raise TimeoutError(
+            f"Expected to publish below {base_path} within {_SECONDS_TO_WAIT} seconds; end the "
+            "process that holds it, or wait. Received: a lock that somebody else holds."
+        ) from error
+
+
+def _remove(version: pathlib.Path) -> None:
+    """Its number is gone at once: nobody sees half of it."""
+    trash = version.with_name(f"{_TRASH}{version.name}-{uuid.uuid4().hex}")
+    os.rename(version, trash)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def _remove_left_behind(base_path: pathlib.Path) -> None:
+    for folder in base_path.glob(f"{_TRASH}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in base_path.glob(f"{STAGING}*"):
+        with contextlib.suppress(FileNotFoundError):  # published meanwhile
+            newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+            if time.time() - newest > _ABANDONED_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)

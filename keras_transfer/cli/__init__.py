@@ -17,6 +17,7 @@ from keras_transfer.cli.export import export
 from keras_transfer.cli.fit import fit
 from keras_transfer.cli.predict import predict
 from keras_transfer.cli.search import search
+from keras_transfer.cli.serve import serve
 from keras_transfer.cli.verify import verify
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (fit, adapt, evaluate, export, verify, predict, backbones, demo):
+for command in (fit, adapt, evaluate, export, verify, serve, predict, backbones, demo):
     app.command()(command)
 app.add_typer(search, name="search")
 app.add_typer(cache, name="cache")

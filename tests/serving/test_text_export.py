@@ -5,9 +5,9 @@ import tensorflow as tf
 
 import keras_transfer as kx
 from keras_transfer.backbones import minilm
+from keras_transfer.serving.c_api import engine
 from keras_transfer.serving.local import LocalModel
 from keras_transfer.serving.signatures.strings import as_strings
-from keras_transfer.serving.verification import clean_process
 from keras_transfer.serving.verification.ops import text_libraries, unknown_to_server, used_ops
 from keras_transfer.serving.versions.warmup import load_samples
 
@@ -172,7 +172,7 @@ def test_every_label_is_the_one_that_keras_gave(tmp_path):
     served = proto.meta_graphs[0].signature_def["serving_default"]
     text, label = served.inputs["text"].name, served.outputs["label"].name
     requests = [({text: as_strings(batch)}, [label]) for batch in batches]
-    answers = clean_process.run(version, requests, text_libraries())
+    answers = engine.run(version, requests, text_libraries())
     labels = [one.decode() for answer in answers for one in answer[label]]
     assert len(labels) == 375 + 1995
     assert labels == expected.tolist()

@@ -10,9 +10,10 @@ import pytest
 import tensorflow as tf
 
 import keras_transfer as kx
+from keras_transfer.serving.c_api.engine import run
+from keras_transfer.serving.c_api.session import ModelError
 from keras_transfer.serving.signatures.strings import as_strings
-from keras_transfer.serving.verification.c_api import LoadError
-from keras_transfer.serving.verification.clean_process import run
+from keras_transfer.serving.verification.saved_graph import served_graph, signatures_of
 from keras_transfer.serving.versions.manifest import FILE as MANIFEST
 from keras_transfer.serving.versions.manifest import write_manifest
 from keras_transfer.serving.versions.warmup import FILE, load_samples, save_samples
@@ -102,7 +103,7 @@ def test_version_without_variables_loads_and_fails_when_run(version):
     assert run(version, []) == []
     name = "pixels_pixels:0"
     pixels = sample_of(version, "pixels").inputs["pixels"]
-    with pytest.raises(LoadError):
+    with pytest.raises(ModelError):
         run(version, [({name: pixels}, ["StatefulPartitionedCall:0"])])
     assert "variables.index" in problems(sealed(version))
 
@@ -224,8 +225,26 @@ def test_folder_that_is_not_there_is_refused(tmp_path):
         kx.verify(tmp_path / "3")
 
 
+@pytest.mark.parametrize(
+    ("signature", "value"),
+    [
+        ("pixels", np.zeros([2, 31, 32, 3], "float32")),
+        ("pixels", np.zeros([2, 64, 32, 3], "float32")),
+        ("pixels", np.zeros([32, 32, 3], "float32")),
+        ("serving_default", np.full([2, 2], b"", object)),
+        ("top_k", np.array(b"", object)),
+    ],
+)
+def test_requests_of_another_shape_are_refused(version, signature, value):
+    found = signatures_of(served_graph(version))[signature]
+    [name] = [tensor.name for tensor in found.inputs.values()]
+    with pytest.raises(ModelError, match="[Ss]hape") as raised:
+        run(version, [({name: value}, [found.outputs["valid"].name])])
+    assert raised.value.code == ModelError.INVALID_ARGUMENT
+
+
 def test_checking_process_never_imports_tensorflow():
-    module = "keras_transfer.serving.verification.c_api"
+    module = "keras_transfer.serving.c_api.worker"
     code = f"import sys, {module}; print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -263,5 +282,5 @@ def test_c_api_carries_every_type_there_and_back(tmp_path):
 
 
 def test_c_api_reports_what_is_not_in_the_graph(version):
-    with pytest.raises(LoadError, match="no operation 'nothing'"):
+    with pytest.raises(ModelError, match="no operation 'nothing'"):
         run(version, [({}, ["nothing:0"])])

@@ -54,7 +54,8 @@ class Endpoint:
 
     def function(self, *given: tf.Tensor) -> Outputs:
         """From the tensors of a request to named outputs."""
-        return self.answer(*self.read(*given))
+        pairs = zip(given, self.specs, strict=True)
+        return self.answer(*self.read(*(inputs.as_sent(x, spec.shape) for x, spec in pairs)))
 
     def expected(self) -> Arrays:
         """What Keras itself gives for the samples, outside of any exported graph."""

@@ -60,6 +60,16 @@ def tokens(names: list[str], vocabulary_size: int) -> Callable[..., Read]:
     return read
 
 
+def as_sent(tensor: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
+    """Refuses a request of another shape.
+
+    A session takes whatever it is fed, and leaves out checks of what the graph says already: a
+    convolution would answer for pictures of another size. So the graph has to forget it first.
+    """
+    forgotten = tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=[None] * shape.rank)
+    return tf.ensure_shape(forgotten, shape)
+
+
 def decode_each(image_bytes: tf.Tensor, size: tuple[int, int], resize: Resize) -> tf.Tensor:
     """Pixels `(n, *size, 3)` of encoded pictures; NaN for each that cannot be decoded."""
     count = tf.size(image_bytes, out_type=tf.int64)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_transfer.serving.verification.c_api import Arrays, LoadError
-from keras_transfer.serving.verification.clean_process import run
+from keras_transfer.serving.c_api.engine import run
+from keras_transfer.serving.c_api.frames import Arrays
+from keras_transfer.serving.c_api.session import ModelError
 from keras_transfer.serving.verification.ops import beyond_tensorflow, text_libraries, used_ops
 from keras_transfer.serving.verification.saved_graph import signatures_of
 from keras_transfer.serving.versions.warmup import Sample, load_samples
@@ -41,7 +42,7 @@ def answer_problems(version: pathlib.Path, graph: Any) -> list[str]:
     requests = [_request(signatures[sample.signature], sample) for sample in samples]
     try:
         results = run(version, requests, libraries)
-    except LoadError as error:
+    except ModelError as error:
         return [f"TensorFlow's C API does not load and run it: {error}"]
     problems = []
     for sample, result in zip(samples, results, strict=True):

@@ -15,11 +15,17 @@ from keras_transfer.serving.versions.manifest import manifest_problems
 # What each step shows, as it is printed.
 FILES = "every file is the one that was exported"
 GRAPH = "TF Serving knows the graph's operations and can batch its signatures"
+PROTOCOL = "the stand-in answers good and malformed requests by REST and gRPC with it as it should"
+SERVER = "the server answers good and malformed requests by REST and gRPC with it as it should"
 ANSWERS = "loaded through TensorFlow's C API it answers as Keras did"
 
 
 def verify(
-    version_path: str | os.PathLike[str], *, on_step: Callable[[str], None] = lambda step: None
+    version_path: str | os.PathLike[str],
+    *,
+    protocol: bool = False,
+    servers: tuple[str, str] | None = None,
+    on_step: Callable[[str], None] = lambda step: None,
 ) -> list[str]:
     """Loads a version as TF Serving loads it and compares its answers with Keras's.
 
@@ -28,10 +34,17 @@ def verify(
     API knows, operations that it links, no calls of Python, no access to files, nothing that XLA
     would have to compile, nothing bound to a GPU. Then a separate process loads the version
     through TensorFlow's C API (which `tf.saved_model.load` does not use) and answers the warm-up
-    requests; the answers that Keras gave are stored beside them.
+    requests; the answers that Keras gave are stored beside them. On request it is asked over the
+    network: nearly a hundred good and malformed requests by REST and gRPC, each of which has to
+    be answered with Keras's answer or TF Serving's status, and to leave the server as it was.
 
     Args:
         version_path: a version made by `kx.export`, `base_path/N`.
+        protocol: whether to ask the stand-in for TF Serving with this version. Needs
+            `pip install 'keras-transfer[serving]'`.
+        servers: URL of REST and address of gRPC of a real server that has this version under the
+            name of its base path, such as ("http://localhost:8501", "localhost:8500"); None for
+            none.
         on_step: called with the name of each step that was passed.
 
     Returns:
@@ -58,6 +71,13 @@ def verify(
     on_step(FILES)
     passed = [FILES]
     for step in verify_unpublished(version):
+        on_step(step)
+        passed.append(step)
+    asked = [(PROTOCOL, None)] * protocol + ([] if servers is None else [(SERVER, servers)])
+    for step, which in asked:
+        from keras_transfer.serving.protocol.asking import protocol_problems
+
+        raise_problems(version, protocol_problems(version, which))
         on_step(step)
         passed.append(step)
     return passed

@@ -18,7 +18,7 @@ from keras_transfer._atomic import write_text
 
 FILE = "models.config"
 # Where the container files mount the folder with all models.
-_IN_CONTAINER = "/models"
+IN_CONTAINER = "/models"
 _LABEL = re.compile(r"[a-zA-Z0-9_]+")
 
 
@@ -32,7 +32,7 @@ def labels_of(base_path: str | os.PathLike[str]) -> dict[str, int]:
         ValueError: if `models.config` is damaged.
     """
     base_path = pathlib.Path(base_path)
-    entry = _entry(_read(base_path), base_path.name)
+    entry = _entry(read_config(base_path.parent), base_path.name)
     return {} if entry is None else dict(sorted(entry.version_labels.items()))
 
 
@@ -78,7 +78,7 @@ def set_label(
         raise FileNotFoundError(
             f"Expected a version below {base_path}. Received: version={version}, not there."
         )
-    config = _read(base_path)
+    config = read_config(base_path.parent)
     entry = _entry(config, base_path.name) or _new_entry(config, base_path.name)
     served = entry.model_version_policy.specific.versions
     if loaded is not None and version not in served:
@@ -93,17 +93,22 @@ def set_label(
 
 def pinned_versions(base_path: pathlib.Path) -> set[int]:
     """The versions that `models.config` names, by a label or to be loaded."""
-    entry = _entry(_read(base_path), base_path.name)
+    entry = _entry(read_config(base_path.parent), base_path.name)
     if entry is None:
         return set()
     return {*entry.version_labels.values(), *entry.model_version_policy.specific.versions}
 
 
-def _read(base_path: pathlib.Path) -> Any:
+def read_config(folder: pathlib.Path) -> Any:
+    """The ModelServerConfig of a folder of models; an empty one where there is no file.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
     from google.protobuf import text_format
     from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-    path = base_path.parent / FILE
+    path = folder / FILE
     if not path.is_file():
         return ModelServerConfig()
     try:
@@ -127,5 +132,5 @@ def _entry(config: Any, name: str) -> Any:
 
 def _new_entry(config: Any, name: str) -> Any:
     return config.model_config_list.config.add(
-        name=name, base_path=f"{_IN_CONTAINER}/{name}", model_platform="tensorflow"
+        name=name, base_path=f"{IN_CONTAINER}/{name}", model_platform="tensorflow"
     )

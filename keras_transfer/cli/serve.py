@@ -1,0 +1,54 @@
+"""`keras-transfer serve --local`: TF Serving's APIs on a laptop, without a container."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pathlib
+import threading
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from keras_transfer.cli._tensorflow import import_quietly
+
+
+def serve(
+    models: Annotated[
+        pathlib.Path,
+        typer.Argument(help="A folder of models, such as models/, or of the versions of one."),
+    ],
+    local: Annotated[
+        bool, typer.Option("--local", help="By the stand-in, which is not for production.")
+    ] = False,
+    rest_port: Annotated[int, typer.Option(min=0, help="0 takes a free one.")] = 8501,
+    grpc_port: Annotated[int, typer.Option(min=0, help="0 takes a free one.")] = 8500,
+) -> None:
+    """Serve models on this machine by TF Serving's REST and gRPC APIs, until Ctrl+C.
+
+    A stand-in for development and tests: it finds, loads, warms up and swaps versions as TF
+    Serving does and gives the same answers and errors, without its batching, limits and
+    monitoring. It listens on this machine alone.
+
+    Example: `keras-transfer serve --local models/`
+    """
+    if not local:
+        raise ValueError(
+            "Expected `--local`: this is a stand-in for development. In production run TF Serving "
+            "itself, the container tensorflow/serving. Received: no `--local`."
+        )
+    import_quietly()
+    from keras_transfer.serving.stand_in.server import StandIn
+
+    logging.basicConfig(format="%(message)s")
+    console = Console()
+    with contextlib.ExitStack() as stack:
+        with console.status("Loading"):
+            server = stack.enter_context(StandIn(models, rest_port=rest_port, grpc_port=grpc_port))
+        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        console.print(f"REST: {server.rest_url}   gRPC: {server.grpc_address}")
+        for name in server.models.names:
+            console.print(f"{server.rest_url}/v1/models/{name}:predict")
+        console.print("A stand-in for development; Ctrl+C ends it.")
+        threading.Event().wait()

@@ -1,0 +1,1 @@
+"""TensorFlow's C API in a process of its own, where nothing imports TensorFlow for Python."""

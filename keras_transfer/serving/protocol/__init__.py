@@ -1,0 +1,1 @@
+"""What TF Serving answers to good and to malformed requests, asked of any server."""

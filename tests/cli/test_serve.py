@@ -1,0 +1,53 @@
+import signal
+import subprocess
+import sys
+
+import keras
+import pytest
+import requests
+from typer.testing import CliRunner
+
+import keras_transfer as kx
+from keras_transfer.cli import app
+
+
+@pytest.fixture(scope="module")
+def version(tmp_path_factory, learnt):
+    pixels = keras.Input([8, 8, 3])
+    backbone = keras.Model(pixels, keras.layers.Conv2D(4, 3)(pixels))
+    model = learnt(kx.Classifier(backbone, ["cat", "dog"]))
+    return kx.export(model, tmp_path_factory.mktemp("models") / "pets", resize="crop")
+
+
+def test_it_serves_until_it_is_interrupted(version):
+    command = [
+        sys.executable,
+        "-c",
+        "from keras_transfer.cli import main; main()",
+        *("serve", "--local", str(version.parent.parent), "--rest-port=0", "--grpc-port=0"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        url = next(line for line in process.stdout if "/v1/models/" in line).split()[-1]
+        assert url.endswith("/v1/models/pets:predict")
+        answer = requests.get(url.removesuffix(":predict"), timeout=30).json()
+        assert answer["model_version_status"][0]["state"] == "AVAILABLE"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+def test_nobody_takes_it_for_production(version):
+    result = CliRunner().invoke(app, ["serve", str(version.parent)])
+    assert "container tensorflow/serving" in str(result.exception)
+
+
+def test_verify_asks_the_stand_in(version):
+    result = CliRunner().invoke(app, ["verify", str(version), "--protocol"])
+    assert result.exit_code == 0
+    assert result.output.count("passed:") == 4
+
+
+def test_verify_asks_a_server_by_both_apis(version):
+    result = CliRunner().invoke(app, ["verify", str(version), "--rest", "http://localhost:1"])
+    assert "Expected both --rest and --grpc" in str(result.exception)
+    with pytest.raises(kx.VerificationError, match="REST: an empty body: Connection"):
+        kx.verify(version, servers=("http://127.0.0.1:1", "127.0.0.1:1"))

@@ -97,9 +97,14 @@ from .search.record.report.page import search_report as search_report
 from .search.space.hyper_model import TransferHyperModel as TransferHyperModel
 from .search.transfer_tuner import TransferTuner as TransferTuner
 from .search.workers.processes import run_workers as run_workers
+from .serving.client.errors import ServingError as ServingError
+from .serving.client.serving_client import ServingClient as ServingClient
 from .serving.export import export as export
 from .serving.verification.problems import VerificationError as VerificationError
 from .serving.verification.verify import verify as verify
+from .serving.versions.models_config import labels_of as labels_of
+from .serving.versions.models_config import roll_back as roll_back
+from .serving.versions.models_config import set_label as set_label
 from .strategies.cyclical import CyclicalLearningRate as CyclicalLearningRate
 from .strategies.freezing import FeatureExtraction as FeatureExtraction
 from .strategies.freezing import FineTuning as FineTuning

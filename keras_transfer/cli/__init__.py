@@ -15,6 +15,7 @@ from keras_transfer.cli.demo import demo
 from keras_transfer.cli.evaluate import evaluate
 from keras_transfer.cli.export import export
 from keras_transfer.cli.fit import fit
+from keras_transfer.cli.label import label, rollback
 from keras_transfer.cli.predict import predict
 from keras_transfer.cli.search import search
 from keras_transfer.cli.serve import serve
@@ -29,7 +30,19 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (fit, adapt, evaluate, export, verify, serve, predict, backbones, demo):
+for command in (
+    fit,
+    adapt,
+    evaluate,
+    export,
+    verify,
+    serve,
+    label,
+    rollback,
+    predict,
+    backbones,
+    demo,
+):
     app.command()(command)
 app.add_typer(search, name="search")
 app.add_typer(cache, name="cache")

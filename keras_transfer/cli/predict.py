@@ -1,4 +1,4 @@
-"""`keras-transfer predict`: labels for pictures or texts from an exported version, offline."""
+"""`keras-transfer predict`: labels for pictures or texts, from an exported version or a server."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from rich.table import Table
 
 from keras_transfer._progress import track
 from keras_transfer.cli._tensorflow import import_quietly
-from keras_transfer.cli.options import Version
 
 _BATCH = 32
 
 
 def predict(
-    version: Version,
+    version: Annotated[
+        str, typer.Argument(help="An exported version, models/NAME/N; or a server's URL.")
+    ],
     pictures: Annotated[
-        list[pathlib.Path] | None, typer.Argument(help="Picture files, or folders.")
+        list[pathlib.Path] | None,
+        typer.Argument(help="Picture files, or folders; for a server its NAME of the model first."),
     ] = None,
     text: Annotated[
         list[str] | None, typer.Option(help="A text, for a version of texts; several times.")
@@ -31,21 +33,35 @@ def predict(
         bool, typer.Option("--json", help="One JSON object a line instead of a table.")
     ] = False,
 ) -> None:
-    """Predict picture files or texts with an exported version, offline.
+    """Predict picture files or texts with an exported version, offline, or by a server.
+
+    Of a server the URL is http://HOST:8501 for REST or grpc://HOST:8500 for gRPC.
 
     Unreadable pictures are named with the reason, and the exit status is 1.
 
     Example: `keras-transfer predict models/noto/1 picture.png`
 
     Example: `keras-transfer predict models/reviews/1 --text "What a film!"`
+
+    Example: `keras-transfer predict http://localhost:8501 noto picture.png`
     """
-    import_quietly()
+    if "://" in version:
+        if not pictures:
+            raise ValueError("Expected the name of a model behind the URL. Received: none.")
+        name, *pictures = pictures
+    else:
+        import_quietly()
     if bool(pictures) == bool(text):
         raise ValueError(
             "Expected either picture files or texts (--text). "
             f"Received: {'both' if pictures else 'neither'}."
         )
-    rows = list(predicted(version, pictures) if pictures else predicted_texts(version, text or []))
+    if "://" in version:
+        rows = list(predicted_by_server(version, str(name), pictures or [], text or []))
+    elif pictures:
+        rows = list(predicted(pathlib.Path(version), pictures))
+    else:
+        rows = list(predicted_texts(pathlib.Path(version), text or []))
     if as_json:
         for row in rows:
             print(json.dumps(row))
@@ -94,7 +110,30 @@ def predicted_texts(version: pathlib.Path, texts: list[str]) -> Iterator[dict[st
     model.check_takes("text")
     answers = model.predict([text.encode() for text in texts])
     for text, answer in zip(texts, answers, strict=True):
-        yield {"text": text, **_answer(answer, "there is nothing but white space")}
+        yield {"text": text, **_answer(answer, "is white space")}
+
+
+def predicted_by_server(
+    url: str, name: str, pictures: list[pathlib.Path], texts: list[str]
+) -> Iterator[dict[str, Any]]:
+    """For each file or text what a server answers, as `predicted` and `predicted_texts` do."""
+    from keras_transfer.serving.client.serving_client import ServingClient
+
+    files = list(_files(pictures))
+    kind, reason = ("file", "cannot be decoded") if files else ("text", "is white space")
+    inputs: list[Any] = [*files, *texts]
+    chunks = [inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH)]
+    with ServingClient(url) as client:
+        for chunk in track(chunks, "Predicting"):
+            outputs = client.predict(name, chunk)
+            names = [key for key in ("label", "score", "values", "valid") if key in outputs]
+            for place, one in enumerate(chunk):
+                row: dict[str, Any] = {key: _plain(outputs[key][place]) for key in names}
+                yield {kind: str(one), **_answer(row, reason)}
+
+
+def _plain(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value.tolist()
 
 
 def _answer(answer: dict[str, Any], reason: str) -> dict[str, Any]:

@@ -28,8 +28,17 @@ def labels_of(base_path: str | os.PathLike[str]) -> dict[str, int]:
     Args:
         base_path: the model's folder.
 
+    Returns:
+        dict from label to the number of the version.
+
     Raises:
         ValueError: if `models.config` is damaged.
+
+    Example:
+
+    >>> import keras_transfer as kx
+    >>> kx.labels_of("models/none_yet")
+    {}
     """
     base_path = pathlib.Path(base_path)
     entry = _entry(read_config(base_path.parent), base_path.name)
@@ -63,10 +72,11 @@ def set_label(
     Example:
 
     >>> import pathlib, tempfile
+    >>> import keras_transfer as kx
     >>> base_path = pathlib.Path(tempfile.mkdtemp(), "flowers")
     >>> (base_path / "3").mkdir(parents=True)
-    >>> set_label(base_path, "stable", 3)
-    >>> labels_of(base_path)
+    >>> kx.set_label(base_path, "stable", 3)
+    >>> kx.labels_of(base_path)
     {'stable': 3}
     """
     base_path = pathlib.Path(base_path)
@@ -89,6 +99,50 @@ def set_label(
     # Assigning chooses this policy in place of another one.
     entry.model_version_policy.specific.versions[:] = sorted(set(entry.version_labels.values()))
     _write(base_path, config)
+
+
+def roll_back(
+    base_path: str | os.PathLike[str],
+    label: str = "stable",
+    *,
+    loaded: Callable[[int], None] | None = None,
+) -> int:
+    """Gives a label to the version before the one that has it.
+
+    Args:
+        base_path: the model's folder.
+        label: str, a label that a version has.
+        loaded: as in `set_label`.
+
+    Returns:
+        The version that has the label now.
+
+    Raises:
+        ValueError: if no version has the label, or none is before it.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> import keras_transfer as kx
+    >>> base_path = pathlib.Path(tempfile.mkdtemp(), "flowers")
+    >>> for number in "12":
+    ...     (base_path / number).mkdir(parents=True)
+    >>> kx.set_label(base_path, "stable", 2)
+    >>> kx.roll_back(base_path)
+    1
+    """
+    from keras_transfer.serving.versions.publish import versions
+
+    base_path = pathlib.Path(base_path)
+    labels = labels_of(base_path)
+    earlier = [number for number in versions(base_path) if number < labels.get(label, 0)]
+    if not earlier:
+        raise ValueError(
+            f"Expected a version below {base_path} before the one with the label {label!r}. "
+            f"Received: labels {labels}, versions {versions(base_path)}."
+        )
+    set_label(base_path, label, earlier[-1], loaded=loaded)
+    return earlier[-1]
 
 
 def pinned_versions(base_path: pathlib.Path) -> set[int]:

@@ -1,0 +1,1 @@
+"""Asks a server for predictions; importing it takes no TensorFlow for REST."""

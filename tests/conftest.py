@@ -112,3 +112,12 @@ def picture_folder(tmp_path: pathlib.Path) -> pathlib.Path:
 def shared_picture_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The same for all tests of a module, which leave it as it is."""
     return _draw_pictures(tmp_path_factory.mktemp("shared") / "pictures")
+
+
+@pytest.fixture(scope="session")
+def small_version(tmp_path_factory: pytest.TempPathFactory, learnt) -> pathlib.Path:
+    """An exported version of a tiny model, `models/pets/1`; tests leave it as it is."""
+    pixels = keras.Input([8, 8, 3])
+    backbone = keras.Model(pixels, keras.layers.Conv2D(4, 3)(pixels))
+    model = learnt(kx.Classifier(backbone, ["cat", "dog"]))
+    return kx.export(model, tmp_path_factory.mktemp("models") / "pets", resize="crop")

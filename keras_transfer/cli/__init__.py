@@ -10,6 +10,7 @@ import typer
 from keras_transfer._version import __version__
 from keras_transfer.cli.adapt import adapt
 from keras_transfer.cli.backbones import backbones
+from keras_transfer.cli.bench_serving import bench_serving
 from keras_transfer.cli.cache import cache
 from keras_transfer.cli.demo import demo
 from keras_transfer.cli.evaluate import evaluate
@@ -40,6 +41,7 @@ for command in (
     label,
     rollback,
     predict,
+    bench_serving,
     backbones,
     demo,
 ):

@@ -1,6 +1,5 @@
 import shutil
 
-import keras
 import pytest
 import requests
 from typer.testing import CliRunner
@@ -10,12 +9,9 @@ from keras_transfer.cli import app
 from keras_transfer.serving.stand_in.server import StandIn
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory, learnt):
-    pixels = keras.Input([8, 8, 3])
-    backbone = keras.Model(pixels, keras.layers.Conv2D(4, 3)(pixels))
-    model = learnt(kx.Classifier(backbone, ["cat", "dog"]))
-    return kx.export(model, tmp_path_factory.mktemp("models") / "pets", resize="crop")
+@pytest.fixture
+def exported(small_version):
+    return small_version
 
 
 @pytest.fixture

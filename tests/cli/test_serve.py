@@ -2,7 +2,6 @@ import signal
 import subprocess
 import sys
 
-import keras
 import pytest
 import requests
 from typer.testing import CliRunner
@@ -11,12 +10,9 @@ import keras_transfer as kx
 from keras_transfer.cli import app
 
 
-@pytest.fixture(scope="module")
-def version(tmp_path_factory, learnt):
-    pixels = keras.Input([8, 8, 3])
-    backbone = keras.Model(pixels, keras.layers.Conv2D(4, 3)(pixels))
-    model = learnt(kx.Classifier(backbone, ["cat", "dog"]))
-    return kx.export(model, tmp_path_factory.mktemp("models") / "pets", resize="crop")
+@pytest.fixture
+def version(small_version):
+    return small_version
 
 
 def test_it_serves_until_it_is_interrupted(version):

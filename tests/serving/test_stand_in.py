@@ -25,12 +25,9 @@ from keras_transfer.serving.stand_in.sources import sources_in
 from keras_transfer.serving.versions.models_config import set_label
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory, learnt):
-    pixels = keras.Input([8, 8, 3])
-    backbone = keras.Model(pixels, keras.layers.Conv2D(4, 3)(pixels))
-    model = learnt(kx.Classifier(backbone, ["cat", "dog"]))
-    return kx.export(model, tmp_path_factory.mktemp("exported") / "flowers", resize="crop")
+@pytest.fixture
+def exported(small_version):
+    return small_version
 
 
 @pytest.fixture

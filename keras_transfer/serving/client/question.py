@@ -80,3 +80,10 @@ def _bytes(one: Any) -> bytes:
     raise ValueError(
         f"Expected bytes of pictures, paths, texts, or an array. Received: {type(one).__name__}."
     )
+
+
+def check_lengths(inputs: Arrays) -> None:
+    """Raises a ValueError unless all arrays have the same number of examples, at least one."""
+    lengths = {name: len(array) for name, array in inputs.items()}
+    if len(set(lengths.values())) != 1 or not all(lengths.values()):
+        raise ValueError(f"Expected inputs of one length from 1. Received: {lengths}.")

@@ -19,6 +19,7 @@ from keras_transfer.serving.client.question import (
     Question,
     Transport,
     as_array,
+    check_lengths,
     joined,
     rows,
 )
@@ -116,6 +117,15 @@ class ServingClient:
             on_batch(len(next(iter(batch.values()))))
         return joined(found)
 
+    def signatures(self, name: str, version: int | None = None) -> dict[str, list[str]]:
+        """The names of the inputs of each signature.
+
+        Raises:
+            ServingError: if there is no such model.
+        """
+        deadline = time.monotonic() + self.timeout
+        return patiently(deadline, self._transport.signatures, Question(name, version))
+
     def versions(self, name: str) -> dict[int, str]:
         """The versions of a model that the server knows, with their states.
 
@@ -179,13 +189,7 @@ class ServingClient:
                     f"Received: signature={question.signature!r} of {sorted(known)}."
                 )
             inputs = {names[0]: array}
-        if (
-            not inputs
-            or len({len(array) for array in inputs.values()}) != 1
-            or not all(len(array) for array in inputs.values())
-        ):
-            lengths = {name: len(array) for name, array in inputs.items()}
-            raise ValueError(f"Expected inputs of one length from 1. Received: {lengths}.")
+        check_lengths(inputs)
         return inputs
 
     def _take_limit(self, error: ServingError) -> bool:

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_transfer as kx
-from keras_transfer.serving.versions.publish import versions
+from keras_transfer.serving.versions.numbers import versions
 
 CASES = ("kx.export", "plain")
 KEEP = 3

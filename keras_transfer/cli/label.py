@@ -38,7 +38,7 @@ def label(
     Example: `keras-transfer label models/flowers stable 3 --server http://localhost:8501`
     """
     from keras_transfer.serving.versions.models_config import labels_of, set_label
-    from keras_transfer.serving.versions.publish import versions
+    from keras_transfer.serving.versions.numbers import versions
 
     if name is None:
         labels = labels_of(base_path)

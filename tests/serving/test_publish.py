@@ -8,7 +8,8 @@ import pytest
 from keras_transfer._atomic import staging_folder
 from keras_transfer.serving.versions import publish
 from keras_transfer.serving.versions.models_config import set_label
-from keras_transfer.serving.versions.publish import publish_next_version, versions
+from keras_transfer.serving.versions.numbers import versions
+from keras_transfer.serving.versions.publish import publish_next_version
 
 
 def _publish_ten(base):

@@ -19,7 +19,7 @@ from keras_transfer.search.best.training_again import load, train_again
 from keras_transfer.search.trials.training_record import TrainingRecord, read_json, write_json
 from keras_transfer.search.trials.trial_folder import TrialFolder
 from keras_transfer.serving.export import METADATA, export
-from keras_transfer.serving.versions.publish import versions
+from keras_transfer.serving.versions.numbers import versions
 from keras_transfer.training.compute_strategy import ComputeStrategy
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from keras_transfer.serving.stand_in.served_versions import (
     ServedVersion,
 )
 from keras_transfer.serving.stand_in.sources import Source, sources_in
-from keras_transfer.serving.versions.publish import versions
+from keras_transfer.serving.versions.numbers import versions
 
 _log = logging.getLogger(__name__)
 

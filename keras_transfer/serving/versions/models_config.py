@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_transfer._atomic import write_text
+from keras_transfer.serving.versions.numbers import versions
 
 FILE = "models.config"
 # Where the container files mount the folder with all models.
@@ -131,8 +132,6 @@ def roll_back(
     >>> kx.roll_back(base_path)
     1
     """
-    from keras_transfer.serving.versions.publish import versions
-
     base_path = pathlib.Path(base_path)
     labels = labels_of(base_path)
     earlier = [number for number in versions(base_path) if number < labels.get(label, 0)]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from keras_transfer._atomic import STAGING, publish
 from keras_transfer.serving.versions.models_config import pinned_versions
+from keras_transfer.serving.versions.numbers import versions
 
 _LOCK, _TRASH = ".publishing.lock", ".trash-"
 _SECONDS_TO_WAIT = 60
@@ -45,13 +46,6 @@ def publish_next_version(
                 if number not in pinned_versions(base_path):
                     _remove(base_path / str(number))
     return version
-
-
-def versions(base_path: pathlib.Path) -> list[int]:
-    """The versions below a base path, as TF Serving finds them: by their integer names."""
-    if not base_path.is_dir():
-        return []
-    return sorted(int(child.name) for child in base_path.iterdir() if child.name.isdecimal())
 
 
 @contextlib.contextmanager

@@ -13,6 +13,10 @@ from keras_transfer.cli.options import Version
 
 def verify(
     version: Version,
+    tensorflow: Annotated[
+        list[str] | None,
+        typer.Option(help="Load it by this TensorFlow, too, which pip installs; several times."),
+    ] = None,
     protocol: Annotated[
         bool, typer.Option("--protocol", help="Ask the stand-in for TF Serving, too.")
     ] = False,
@@ -30,8 +34,9 @@ def verify(
     Every file has to be the one that was exported, by its SHA-256; the graph has to be one that
     TF Serving can load and batch. Then a separate process loads it through TensorFlow's C API and
     answers the warm-up requests, as Keras did at export. Each step is printed as it is passed.
-    `--protocol` asks it nearly a hundred good and malformed requests by REST and gRPC; `--rest` and
-    `--grpc` ask these of a real server.
+    `--tensorflow 2.20.0` does so by an older one, as a server may be. `--protocol` asks it nearly a
+    hundred good and malformed requests by REST and gRPC; `--rest` and `--grpc` ask these of a real
+    server.
 
     Example: `keras-transfer verify models/noto/1`
     """
@@ -45,6 +50,7 @@ def verify(
     with console.status("Verifying"):
         kx.verify(
             version,
+            tensorflow=tensorflow or [],
             protocol=protocol,
             servers=servers,
             on_step=lambda step: console.print(f"passed: {step}"),

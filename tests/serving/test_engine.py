@@ -112,5 +112,5 @@ def test_an_interpreter_without_tensorflow_is_told(version, tmp_path):
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho no such module >&2\nexit 3\n")
     python.chmod(0o755)
-    with Engine(str(python)) as engine, pytest.raises(ModelError, match="3. no such module"):
+    with Engine(python) as engine, pytest.raises(ModelError, match="3. no such module"):
         engine.load("m", version[0], [])

@@ -33,10 +33,10 @@ class Engine:
         python: the interpreter, of an environment with TensorFlow and NumPy. None is this one.
     """
 
-    def __init__(self, python: str | None = None):
+    def __init__(self, python: pathlib.Path | None = None):
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [python or sys.executable, "-m", "keras_transfer.serving.c_api.worker"],
+            [str(python or sys.executable), "-m", "keras_transfer.serving.c_api.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
@@ -151,7 +151,7 @@ def run(
     version: pathlib.Path,
     requests: Sequence[tuple[Mapping[str, np.ndarray], Sequence[str]]],
     op_libraries: Sequence[pathlib.Path] = (),
-    python: str | None = None,
+    python: pathlib.Path | None = None,
 ) -> list[Arrays]:
     """Loads a version in a process that ends afterwards, and runs it.
 
@@ -172,7 +172,7 @@ def run(
         return [engine.run("", *request) for request in requests]
 
 
-def _environment(python: str | None) -> dict[str, str]:
+def _environment(python: pathlib.Path | None) -> dict[str, str]:
     """No GPU; another interpreter gets this package's modules and nothing else of this one."""
     root = str(pathlib.Path(__file__).parents[3])
     paths = [root] if python else [path for path in sys.path if path]

@@ -10,6 +10,7 @@ import numpy as np
 from keras_transfer.serving.c_api.engine import run
 from keras_transfer.serving.c_api.frames import Arrays
 from keras_transfer.serving.c_api.session import ModelError
+from keras_transfer.serving.verification.older_tensorflow import interpreter, text_libraries_of
 from keras_transfer.serving.verification.ops import beyond_tensorflow, text_libraries, used_ops
 from keras_transfer.serving.verification.saved_graph import signatures_of
 from keras_transfer.serving.versions.warmup import Sample, load_samples
@@ -19,12 +20,13 @@ from keras_transfer.serving.versions.warmup import Sample, load_samples
 TOLERANCE, TOLERANCE_DECODED = 1e-5, 2e-3
 
 
-def answer_problems(version: pathlib.Path, graph: Any) -> list[str]:
+def answer_problems(version: pathlib.Path, graph: Any, tensorflow: str | None = None) -> list[str]:
     """Loads a version in a clean process, and compares its answers to all warm-up requests.
 
     Args:
         version: folder of a version.
         graph: its MetaGraphDef.
+        tensorflow: version of TensorFlow, such as "2.20.0"; None takes the one that is installed.
 
     Returns:
         One sentence for each thing that is off.
@@ -36,12 +38,14 @@ def answer_problems(version: pathlib.Path, graph: Any) -> list[str]:
         return [str(error)]
     if (sampled := {sample.signature for sample in samples}) != set(signatures):
         return [f"There are samples for {sorted(sampled)}, not for {sorted(signatures)}."]
-    libraries = text_libraries() if beyond_tensorflow(used_ops(graph.graph_def)) else []
+    needs_text = bool(beyond_tensorflow(used_ops(graph.graph_def)))
+    python = None if tensorflow is None else interpreter(tensorflow, with_text=needs_text)
+    libraries = text_libraries() if python is None else text_libraries_of(python)
     if unlike := [x for sample in samples if (x := _unlike(signatures[sample.signature], sample))]:
         return unlike
     requests = [_request(signatures[sample.signature], sample) for sample in samples]
     try:
-        results = run(version, requests, libraries)
+        results = run(version, requests, libraries if needs_text else [], python)
     except ModelError as error:
         return [f"TensorFlow's C API does not load and run it: {error}"]
     problems = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from keras_transfer.serving.verification.answers import answer_problems
 from keras_transfer.serving.verification.graph_checks import graph_problems
@@ -15,6 +15,7 @@ from keras_transfer.serving.versions.manifest import manifest_problems
 # What each step shows, as it is printed.
 FILES = "every file is the one that was exported"
 GRAPH = "TF Serving knows the graph's operations and can batch its signatures"
+OTHER = "so it does through the C API of TensorFlow"
 PROTOCOL = "the stand-in answers good and malformed requests by REST and gRPC with it as it should"
 SERVER = "the server answers good and malformed requests by REST and gRPC with it as it should"
 ANSWERS = "loaded through TensorFlow's C API it answers as Keras did"
@@ -23,6 +24,7 @@ ANSWERS = "loaded through TensorFlow's C API it answers as Keras did"
 def verify(
     version_path: str | os.PathLike[str],
     *,
+    tensorflow: Sequence[str] = (),
     protocol: bool = False,
     servers: tuple[str, str] | None = None,
     on_step: Callable[[str], None] = lambda step: None,
@@ -36,10 +38,13 @@ def verify(
     through TensorFlow's C API (which `tf.saved_model.load` does not use) and answers the warm-up
     requests; the answers that Keras gave are stored beside them. On request it is asked over the
     network: nearly a hundred good and malformed requests by REST and gRPC, each of which has to
-    be answered with Keras's answer or TF Serving's status, and to leave the server as it was.
+    be answered with Keras's answer or TF Serving's status, and to leave the server as it was. And
+    it is loaded by other versions of TensorFlow, those of older servers.
 
     Args:
         version_path: a version made by `kx.export`, `base_path/N`.
+        tensorflow: versions such as "2.20.0", each of which pip installs once into an environment
+            of its own below Keras's home.
         protocol: whether to ask the stand-in for TF Serving with this version. Needs
             `pip install 'keras-transfer[serving]'`.
         servers: URL of REST and address of gRPC of a real server that has this version under the
@@ -73,6 +78,10 @@ def verify(
     for step in verify_unpublished(version):
         on_step(step)
         passed.append(step)
+    for other in tensorflow:
+        raise_problems(version, answer_problems(version, served_graph(version), other))
+        on_step(f"{OTHER} {other}")
+        passed.append(f"{OTHER} {other}")
     asked = [(PROTOCOL, None)] * protocol + ([] if servers is None else [(SERVER, servers)])
     for step, which in asked:
         from keras_transfer.serving.protocol.asking import protocol_problems

@@ -12,7 +12,10 @@ import tensorflow as tf
 import keras_transfer as kx
 from keras_transfer.data.decoding import decode_picture
 from keras_transfer.data.resizing import resize_picture
+from keras_transfer.serving.c_api.engine import run
 from keras_transfer.serving.local import LocalModel
+from keras_transfer.serving.signatures.strings import as_strings
+from keras_transfer.serving.verification.saved_graph import served_graph, signatures_of
 from keras_transfer.serving.versions.manifest import read_manifest
 from keras_transfer.serving.versions.warmup import load_samples
 
@@ -298,3 +301,36 @@ def test_old_versions_go_when_asked_for(model, tmp_path):
     assert visible(tmp_path) == ["3", "4"]
     with pytest.raises(ValueError, match="keep=0"):
         kx.export(model, tmp_path, keep=0)
+
+
+@pytest.mark.slow
+def test_every_test_picture_gets_the_label_that_keras_gave(tmp_path):
+    data = kx.emoji_styles("noto", image_size=(128, 128), validation_split=0.0)
+    backbone = kx.load_backbone("efficientnet_lite0", input_shape=(128, 128, 3))
+    model = kx.Classifier(backbone, data.class_names)
+    kx.fine_tune(model, data.train, epochs=5, verbose=0)
+    assert kx.evaluate(model, data.test, verbose=False).accuracy > 0.65
+    version = kx.export(model, tmp_path)
+    files = sorted((kx.emoji_styles_folder("noto") / "test").rglob("*.png"))
+    pixels = np.stack(
+        [resize_picture(decode_picture(x.read_bytes()), (128, 128), data.resize) for x in files]
+    )
+    expected = keras.ops.convert_to_numpy(keras.ops.softmax(model.predict(pixels, verbose=0)))
+    found = signatures_of(served_graph(version))
+    given = {
+        "serving_default": as_strings([file.read_bytes() for file in files]),
+        "pixels": pixels,
+    }
+    for name, tolerance in (("serving_default", 2e-3), ("pixels", 1e-5)):
+        [tensor] = found[name].inputs.values()
+        outputs = {key: found[name].outputs[key].name for key in ("probabilities", "label")}
+        requests = [
+            ({tensor.name: given[name][start : start + 100]}, list(outputs.values()))
+            for start in range(0, len(files), 100)
+        ]
+        answers = run(version, requests)
+        served = np.concatenate([answer[outputs["probabilities"]] for answer in answers])
+        labels = [x.decode() for answer in answers for x in answer[outputs["label"]]]
+        assert len(labels) == 837
+        assert np.abs(served - expected).max() <= tolerance
+        assert labels == [data.class_names[place] for place in expected.argmax(-1)]

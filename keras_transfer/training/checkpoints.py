@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_transfer._atomic import publish, staging_folder
 from keras_transfer.training.early_stopping import EarlyStopping
+from keras_transfer.training.learner import variables_in_training
 from keras_transfer.training.weight_files import WeightFiles, load_arrays, save_arrays
 
 _VARIABLES, _OPTIMIZER, _SHARED = "variables.npz", "optimizer.npz", "shared.npz"
@@ -158,7 +159,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _write(self, folder: pathlib.Path) -> None:
         # Weights, and where dropout stands in its random sequence.
-        self._files.save(folder / _VARIABLES, self.model.variables)
+        in_training = variables_in_training(self.model)
+        self._files.save(folder / _VARIABLES, self.model.variables, in_training)
         save_arrays(folder / _OPTIMIZER, self.model.optimizer.variables)
         early_stopping = None
         if self.early_stopping and self.early_stopping.best_weights is not None:

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from keras_transfer.caching.frozen_features import Found, FrozenFeatures
 
+_TAIL = "_tail_in_training"
+
 
 @dataclasses.dataclass
 class Learner:
@@ -46,10 +48,11 @@ def fit(
     """
     train, validation = learner.train, learner.validation
     steps = validation_steps = None
-    # With callbacks training may end early, and nobody knows how far iterators have read ahead.
-    if not callbacks and model.distribute_strategy.num_replicas_in_sync == 1:
+    if model.distribute_strategy.num_replicas_in_sync == 1:
         left = options["epochs"] - options["initial_epoch"]
-        train, steps = _for_epochs(train, left)
+        # With callbacks training may end early, and nobody knows how far iterators have read ahead.
+        if not callbacks:
+            train, steps = _for_epochs(train, left)
         if learner.found:  # of pictures, some would be decoded in vain after each validation
             validation, validation_steps = _for_epochs(validation, left)
     if learner.model is not model:
@@ -64,15 +67,26 @@ def fit(
         )
         model.stop_training = False
         learner.model.history = model.history
-    return learner.model.fit(
-        train,
-        steps_per_epoch=steps,
-        validation_data=validation,
-        validation_steps=validation_steps,
-        callbacks=callbacks,
-        shuffle=False,  # Keras warns that it does not shuffle a dataset
-        **options,
-    )
+    # Past Keras, which would take it for a part of the model.
+    vars(model)[_TAIL] = None if learner.model is model else learner.model
+    try:
+        return learner.model.fit(
+            train,
+            steps_per_epoch=steps,
+            validation_data=validation,
+            validation_steps=validation_steps,
+            callbacks=callbacks,
+            shuffle=False,  # Keras warns that it does not shuffle a dataset
+            **options,
+        )
+    finally:
+        del vars(model)[_TAIL]
+
+
+def variables_in_training(model: keras.Model) -> list[keras.Variable] | None:
+    """What a running `fit` can change; None for all, as where the frozen part is run, too."""
+    tail = vars(model).get(_TAIL)
+    return None if tail is None else tail.variables
 
 
 def _for_epochs(data: Any, epochs: int) -> tuple[Any, int | None]:

@@ -38,20 +38,47 @@ class WeightFiles:
     def __init__(self, shared: pathlib.Path):
         self._shared = shared
         self._digests: list[bytes] | None = None
+        # Places of those that may be other than in the shared file.
+        self._watched: set[int] = set()
 
-    def save(self, path: pathlib.Path, variables: Sequence[keras.Variable]) -> None:
-        """Writes the values of variables, in their order; the same variables each time."""
+    def save(
+        self,
+        path: pathlib.Path,
+        variables: Sequence[keras.Variable],
+        in_training: Sequence[keras.Variable] | None = None,
+    ) -> None:
+        """Writes the values of variables, in their order; the same variables each time.
+
+        Args:
+            path: file to write.
+            variables: all of them.
+            in_training: those that can have changed since the last time; None for all. To read all
+                of a large network costs more than an epoch of a small head on its features.
+        """
+        first = self._digests is None
         if self._digests is None:
             if not self._shared.is_file():
                 with replacing(self._shared) as temporary:
                     save_arrays(temporary, variables)
             self._digests = [_digest(array) for array in load_arrays(self._shared)]
         changed: dict[str, Any] = {}
-        for index, (variable, digest) in enumerate(zip(variables, self._digests, strict=True)):
-            array = _array(variable)
-            if variable.trainable or _digest(array) != digest:
+        for index in self._to_read(variables, None if first else in_training):
+            array = _array(variables[index])
+            if variables[index].trainable or _digest(array) != self._digests[index]:
                 changed[f"arr_{index}"] = array
+                self._watched.add(index)
         np.savez(path, **changed)
+
+    def _to_read(
+        self,
+        variables: Sequence[keras.Variable],
+        in_training: Sequence[keras.Variable] | None,
+    ) -> Iterable[int]:
+        if in_training is None:
+            return range(len(variables))
+        trained = set(map(id, in_training))
+        self._watched |= {index for index, x in enumerate(variables) if id(x) in trained}
+        return sorted(self._watched)
 
     def load(self, path: pathlib.Path) -> list[np.ndarray]:
         """The values, in their order."""

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_transfer.training import weight_files
 from keras_transfer.training.weight_files import WeightFiles
 
 
@@ -57,3 +58,34 @@ def test_bfloat16_comes_back_exactly(tmp_path):
     files = WeightFiles(tmp_path / "shared.npz")
     files.save(tmp_path / "0.npz", variables)
     assert files.load(tmp_path / "0.npz")[0].tolist() == [1.5, 2.25]
+
+
+def test_what_is_not_in_training_is_read_once(model, tmp_path, monkeypatch):
+    reads = []
+    read = weight_files._array
+    monkeypatch.setattr(weight_files, "_array", lambda x: reads.append(x.path) or read(x))
+    files, tail = WeightFiles(tmp_path / "shared.npz"), model.layers[1:]
+    in_training = [variable for layer in tail for variable in layer.variables]
+    model.layers[0].bias.assign(np.ones([200]))
+    files.save(tmp_path / "0.npz", model.variables, in_training)
+    for epoch in (1, 2):
+        reads.clear()
+        for variable in in_training:
+            variable.assign_add(np.ones(variable.shape))
+        files.save(tmp_path / f"{epoch}.npz", model.variables, in_training)
+        assert sorted(reads) == sorted(variable.path for variable in in_training)
+        assert equal(files.load(tmp_path / f"{epoch}.npz"), model)
+
+
+def test_what_was_another_once_is_read_each_time(model, tmp_path):
+    WeightFiles(tmp_path / "shared.npz").save(tmp_path / "0.npz", model.variables)
+    model.layers[0].kernel.assign(np.zeros([100, 200]))  # in the process after
+    files = WeightFiles(tmp_path / "shared.npz")
+    for epoch in (1, 2):
+        files.save(tmp_path / f"{epoch}.npz", model.variables, model.layers[2].variables)
+        assert equal(files.load(tmp_path / f"{epoch}.npz"), model)
+    # A later stage trains more, and the one after that less again.
+    model.layers[1].gamma.assign_add(np.ones([200]))
+    files.save(tmp_path / "3.npz", model.variables)
+    files.save(tmp_path / "4.npz", model.variables, model.layers[2].variables)
+    assert equal(files.load(tmp_path / "4.npz"), model)

@@ -13,6 +13,7 @@ from keras_tuner.engine.trial import TrialStatus
 
 from keras_transfer.search.trials.trial_folder import TrialFolder
 from keras_transfer.training.checkpoints import epochs_in
+from keras_transfer.training.learner import variables_in_training
 
 
 class TrialEndedError(Exception):
@@ -61,7 +62,7 @@ class BestWeights(keras.callbacks.Callback):
         """Writes them if the epoch is the best so far, or nobody knows yet."""
         self._done += 1
         if self._is_to_keep(logs or {}):
-            self._folder.save_weights(self.model.weights)
+            self._folder.save_weights(self.model.weights, variables_in_training(self.model))
             self.kept_after = self._done
 
     def _is_to_keep(self, logs: Mapping[str, float]) -> bool:

@@ -47,10 +47,19 @@ class TrialFolder:
     def _weight_files(self) -> WeightFiles:
         return WeightFiles(self.shared_weights)
 
-    def save_weights(self, variables: Sequence[keras.Variable]) -> None:
-        """Keeps them as those of the best epoch; what is frozen is written the first time only."""
+    def save_weights(
+        self,
+        variables: Sequence[keras.Variable],
+        in_training: Sequence[keras.Variable] | None = None,
+    ) -> None:
+        """Keeps them as those of the best epoch; what is frozen is written the first time only.
+
+        Args:
+            variables: all of them, in the same order each time.
+            in_training: those that can have changed since the last time; None for all.
+        """
         with replacing(self.weights) as temporary:
-            self._weight_files.save(temporary, variables)
+            self._weight_files.save(temporary, variables, in_training)
 
     def load_weights(self) -> list[np.ndarray]:
         """Of the best epoch."""

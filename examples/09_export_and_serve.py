@@ -3,8 +3,7 @@
 Data: the bundled Noto emoji, 8 classes, 799 pictures to train on, 837 to test.
 Command: python examples/09_export_and_serve.py [--smoke]
 Takes one minute on two cores; with --smoke half a minute and no useful accuracy.
-Measured: test accuracy 0.000, the same served as evaluated; largest difference of a probability
-0e-0 (1 seed).
+Measured: test accuracy 0.731 as evaluated and as served (1 seed).
 Needs: pip install 'keras-transfer[serving]'
 """
 

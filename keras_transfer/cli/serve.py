@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import pathlib
+import signal
 import threading
 from typing import Annotated
 
@@ -46,9 +47,11 @@ def serve(
     with contextlib.ExitStack() as stack:
         with console.status("Loading"):
             server = stack.enter_context(StandIn(models, rest_port=rest_port, grpc_port=grpc_port))
-        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        ended = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
         console.print(f"REST: {server.rest_url}   gRPC: {server.grpc_address}")
         for name in server.models.names:
             console.print(f"{server.rest_url}/v1/models/{name}:predict")
         console.print("A stand-in for development; Ctrl+C ends it.")
-        threading.Event().wait()
+        ended.wait()

@@ -15,7 +15,10 @@ def version(small_version):
     return small_version
 
 
-def test_it_serves_until_it_is_interrupted(version):
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
+def test_it_serves_until_it_is_interrupted(version, number):
     command = [
         sys.executable,
         "-c",
@@ -27,8 +30,11 @@ def test_it_serves_until_it_is_interrupted(version):
         assert url.endswith("/v1/models/pets:predict")
         answer = requests.get(url.removesuffix(":predict"), timeout=30).json()
         assert answer["model_version_status"][0]["state"] == "AVAILABLE"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        try:
+            process.send_signal(number)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
 
 
 def test_nobody_takes_it_for_production(version):

@@ -48,6 +48,7 @@ def test_many_threads_get_their_own_answers(version):
         list(threads.map(lambda number: ask(engine, names, number), range(200)))
 
 
+@pytest.mark.slow
 def test_memory_is_given_back(version):
     folder, names = version
     with Engine() as engine:
@@ -72,6 +73,7 @@ def _resident(engine):
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.slow
 def test_versions_come_and_go(version):
     folder, names = version
     with Engine() as engine:

@@ -140,6 +140,7 @@ def test_loaded_model_needs_its_class_names_again(model, tmp_path):
     assert answer["label"] in "xyz"
 
 
+@pytest.mark.slow
 def test_several_classes_and_numbers_are_exported(tiny_backbone, learnt, tmp_path):
     pixels = tf.zeros([2, 32, 32, 3])
     several = learnt(kx.Classifier(tiny_backbone, 3, multi_label=True))
@@ -200,6 +201,7 @@ def test_what_cannot_be_read_stops_no_other_picture(model, tmp_path, encode):
     assert set(tf.boolean_mask(mixed["label"], wrong).numpy()) == {b""}
 
 
+@pytest.mark.slow
 def test_pixels_that_are_no_numbers_are_not_valid(model, tmp_path):
     pixels = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
     serve = signatures(kx.export(model, tmp_path))["pixels"]
@@ -233,7 +235,9 @@ def test_features_are_what_the_last_layer_takes(tiny_backbone, learnt, tmp_path)
     np.testing.assert_allclose(logits, model(tf.fill([1, 32, 32, 3], 90.0)), atol=1e-5)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 def test_mixed_precision_becomes_float32(tiny_data, tmp_path, policy):
     keras.config.set_dtype_policy(policy)
     pixels = keras.Input([32, 32, 3])

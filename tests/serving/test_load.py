@@ -22,11 +22,11 @@ def load(batch_size, speed, p50=0.004, concurrency=1):
 def test_load_is_what_clients_see(url):
     found = measure_load(url, "pets", [b"", b"x"], concurrency=3, batch_size=4, seconds=0.5)
     assert (found.concurrency, found.batch_size, found.errors) == (3, 4, 0)
-    assert 0 < found.p50 <= found.p95 <= found.p99 < 5
+    assert 0 < found.p50 <= found.p95 <= found.p99
     assert found.requests > 3
     # Each of three clients waits for its answer before it asks again.
     in_one_second = 3 * 4 / found.p50
-    assert 0.2 * in_one_second < found.examples_per_second < 5 * in_one_second
+    assert 0.1 * in_one_second < found.examples_per_second < 10 * in_one_second
 
 
 def test_batches_are_proposed_where_they_gain():

@@ -54,7 +54,7 @@ def states(server):
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -73,6 +73,7 @@ def test_it_answers_as_tf_serving_does(base_path):
     assert {name: problem for name, problem in problems.items() if problem} == {}
 
 
+@pytest.mark.slow
 def test_it_answers_for_texts_as_tf_serving_does(tmp_path):
     ids = keras.Input([None], dtype="int32", name="token_ids")
     mask = keras.Input([None], dtype="int32", name="padding_mask")
@@ -87,6 +88,7 @@ def test_it_answers_for_texts_as_tf_serving_does(tmp_path):
     assert {name: problem for name, problem in problems.items() if problem} == {}
 
 
+@pytest.mark.slow
 def test_the_suite_finds_what_is_wrong(base_path, monkeypatch):
     monkeypatch.setattr("keras_transfer.serving.stand_in.rest._STATUS", {})
     with serving(base_path) as server:
@@ -140,6 +142,7 @@ def test_a_version_without_variables_fails_by_its_warm_up_alone(base_path):
         assert ask(server).status_code == 400
 
 
+@pytest.mark.slow
 def test_a_version_that_goes_is_unloaded(base_path, exported):
     add_version(base_path, exported, 2)
     with serving(base_path) as server:
@@ -222,12 +225,14 @@ def test_no_models_and_a_port_that_is_taken_are_told(base_path, tmp_path):
             pass
 
 
+@pytest.mark.slow
 def test_too_many_warm_up_requests_fail_the_load(base_path, monkeypatch):
     monkeypatch.setattr("keras_transfer.serving.stand_in.served_versions._MOST_WARMUP_REQUESTS", 3)
     with serving(base_path) as server:
         assert states(server) == {"1": "END"}
 
 
+@pytest.mark.slow
 def test_polls_go_on_after_an_error(base_path, monkeypatch):
     errors = []
     monkeypatch.setattr(served_models._log, "error", lambda *told: errors.append(told))

@@ -72,6 +72,7 @@ def test_ids_outside_of_the_vocabulary_stop_no_other(model, words, tmp_path):
     assert np.isfinite(result["probabilities"]).all()
 
 
+@pytest.mark.slow
 def test_text_versions_have_embeddings_and_best_classes(model, words, tmp_path):
     version = kx.export(model, tmp_path, preprocessor=words)
     found = tf.saved_model.load(str(version)).signatures

@@ -229,10 +229,15 @@ def test_folder_that_is_not_there_is_refused(tmp_path):
     ("signature", "value"),
     [
         ("pixels", np.zeros([2, 31, 32, 3], "float32")),
-        ("pixels", np.zeros([2, 64, 32, 3], "float32")),
-        ("pixels", np.zeros([32, 32, 3], "float32")),
         ("serving_default", np.full([2, 2], b"", object)),
-        ("top_k", np.array(b"", object)),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("pixels", np.zeros([2, 64, 32, 3], "float32")),
+                ("pixels", np.zeros([32, 32, 3], "float32")),
+                ("top_k", np.array(b"", object)),
+            )
+        ),
     ],
 )
 def test_requests_of_another_shape_are_refused(version, signature, value):

@@ -25,6 +25,7 @@ from keras_transfer.serving.client.question import (
 )
 from keras_transfer.serving.signatures.names import DEFAULT, PIXELS
 
+_SECONDS_TO_BEGIN = 15
 # How TF Serving refuses a batch that is larger than its batching parameters allow.
 _TOO_LARGE = re.compile(r"larger than maximum (?:input )?batch size (\d+)")
 
@@ -152,7 +153,8 @@ class ServingClient:
             state = states.get(version) if version is not None else None
             if "AVAILABLE" in ([state] if version is not None else states.values()):
                 return
-            if state == "END":
+            # At first it may be the end of an earlier time that the version was loaded.
+            if state == "END" and deadline - time.monotonic() < self.timeout - _SECONDS_TO_BEGIN:
                 raise ServingError(f"{name}/{version} failed to load.", "FAILED_PRECONDITION")
             if time.monotonic() > deadline:
                 raise ServingError(

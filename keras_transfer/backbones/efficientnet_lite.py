@@ -110,10 +110,11 @@ def _load_arrays(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def _array(arrays: Any, key: str, variable: keras.Variable, path: pathlib.Path) -> np.ndarray:
-    found = arrays[key].shape if key in arrays.files else "no such array"
-    if found != tuple(variable.shape):
+    array = arrays[key] if key in arrays.files else None
+    if array is None or array.shape != tuple(variable.shape):
+        found = "no such array" if array is None else array.shape
         raise ValueError(
             f"The weights do not fit {NAME}: expected {key!r} with shape {tuple(variable.shape)}. "
             f"Received: {found} in {path}."
         )
-    return arrays[key].astype("float32")
+    return array.astype("float32")

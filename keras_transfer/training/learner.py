@@ -50,8 +50,9 @@ def fit(
     steps = validation_steps = None
     if model.distribute_strategy.num_replicas_in_sync == 1:
         left = options["epochs"] - options["initial_epoch"]
-        # With callbacks training may end early, and nobody knows how far iterators have read ahead.
-        if not callbacks:
+        if callbacks:  # training may end early, and nobody knows how far iterators have read ahead
+            steps = _batches(train)  # told of them, Keras starts one iterator an epoch, not two
+        else:
             train, steps = _for_epochs(train, left)
         if learner.found:  # of pictures, some would be decoded in vain after each validation
             validation, validation_steps = _for_epochs(validation, left)
@@ -92,14 +93,20 @@ def variables_in_training(model: keras.Model) -> list[keras.Variable] | None:
 def _for_epochs(data: Any, epochs: int) -> tuple[Any, int | None]:
     """A dataset for so many epochs, and how many batches are one.
 
-    Keras starts an iterator an epoch, its buffers empty, and for validation another in vain; of
-    this, one in all, and one for each validation.
+    Keras starts two iterators an epoch, one of them in vain; of this, one in all, and one for each
+    validation.
     """
-    steps = int(data.cardinality()) if isinstance(data, tf.data.Dataset) else 0
-    if steps < 1:
+    steps = _batches(data)
+    if steps is None:
         return data, None
     # Cut off, it does not look for an end: `repeat` would begin once more, and shuffles move on.
     return data.repeat(epochs).take(epochs * steps), steps
+
+
+def _batches(data: Any) -> int | None:
+    """How many batches an epoch has; None where nobody knows."""
+    count = int(data.cardinality()) if isinstance(data, tf.data.Dataset) else 0
+    return count if count > 0 else None
 
 
 class _StopTogether(keras.callbacks.Callback):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 import keras
 import numpy as np
@@ -55,19 +54,27 @@ class WeightFiles:
             in_training: those that can have changed since the last time; None for all. To read all
                 of a large network costs more than an epoch of a small head on its features.
         """
-        first = self._digests is None
         if self._digests is None:
-            if not self._shared.is_file():
-                with replacing(self._shared) as temporary:
-                    save_arrays(temporary, variables)
-            self._digests = [_digest(array) for array in load_arrays(self._shared)]
-        changed: dict[str, Any] = {}
-        for index in self._to_read(variables, None if first else in_training):
-            array = _array(variables[index])
-            if variables[index].trainable or _digest(array) != self._digests[index]:
-                changed[f"arr_{index}"] = array
-                self._watched.add(index)
-        np.savez(path, **changed)
+            arrays = dict(enumerate(map(_array, variables)))
+            self._digests = self._digests_of_shared(arrays.values())
+        else:
+            places = self._to_read(variables, in_training)
+            arrays = {index: _array(variables[index]) for index in places}
+        changed = {
+            index: array
+            for index, array in arrays.items()
+            if variables[index].trainable or _digest(array) != self._digests[index]
+        }
+        self._watched |= set(changed)
+        np.savez(path, **{f"arr_{index}": array for index, array in changed.items()})
+
+    def _digests_of_shared(self, arrays: Collection[np.ndarray]) -> list[bytes]:
+        """Of what the shared file has; it is written if it is not there."""
+        if self._shared.is_file():
+            return [_digest(array) for array in load_arrays(self._shared)]
+        with replacing(self._shared) as temporary:
+            np.savez(temporary, *arrays)
+        return [_digest(array) for array in arrays]
 
     def _to_read(
         self,

@@ -5,7 +5,12 @@
 set -euo pipefail
 
 config=/models/models.config
-names=${MODELS:-$(sed -nE 's/^[[:space:]]*name:[[:space:]]*"([^"]+)".*/\1/p' "$config")}
+# Entries may stand on one line; comments do not count.
+listed() {
+    sed -E 's/(^|[[:space:]])#.*//' "$config" |
+        grep -oE '(^|[[:space:]{])name:[[:space:]]*"[^"]+"' | cut -d'"' -f2
+}
+names=${MODELS:-$(listed)}
 test -n "$names"
 for name in $names; do
     exec 3<>/dev/tcp/127.0.0.1/8501

@@ -55,8 +55,8 @@ def _on_white(image: tf.Tensor) -> tf.Tensor:
 
 
 def _blend(colors: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
-    # Integers, rounded: (c * a + 255 * (255 - a)) / 255
-    colors, alpha = tf.cast(colors, tf.int32), tf.cast(alpha, tf.int32)
+    # Integers, rounded: (c * a + 255 * (255 - a)) / 255, which is at most 65,025 before.
+    colors, alpha = tf.cast(colors, tf.uint16), tf.cast(alpha, tf.uint16)
     return tf.cast((colors * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
 
 

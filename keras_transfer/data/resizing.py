@@ -31,11 +31,11 @@ def resize_picture(image: tf.Tensor, size: tuple[int, int], resize: Resize) -> t
     [255.0, 255.0, 0.0, 0.0, 0.0, 0.0, 255.0, 255.0]
     """
     check_resize(resize)
-    image = tf.cast(image, tf.float32)
     if resize == "crop":
         image = _crop(image, size)
     inner = _fit(image, size) if resize == "pad" else tf.constant(size)
-    image = tf.image.resize(image, inner, antialias=True)
+    # Only the small one as floats: of 64 megapixels they would be 768 MB.
+    image = tf.cast(tf.image.resize(image, inner, antialias=True), tf.float32)
     if resize == "pad":
         top, left = tf.unstack((tf.constant(size) - inner) // 2)
         image = 255.0 - tf.image.pad_to_bounding_box(255.0 - image, top, left, *size)

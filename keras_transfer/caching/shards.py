@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_transfer._atomic import STAGING
+
 SUFFIX = ".features"
 # What a folder of shards is searched for: nothing else is read, or removed to make room.
 SHARDS = "[0-9a-f]" * 32 + SUFFIX
-_STAGING = ".staging-"
 _MAGIC = b"KXSHARD1"
 # magic, rows, bytes a row, checksum of the rows, checksum of all else
 _FOOTER = struct.Struct("<8sQQ16s16s")
@@ -136,7 +137,7 @@ class ShardWriter:
 
     def __init__(self, folder: pathlib.Path, row_bytes: int):
         self.row_bytes = row_bytes
-        descriptor, name = tempfile.mkstemp(prefix=_STAGING, suffix=SUFFIX, dir=folder)
+        descriptor, name = tempfile.mkstemp(prefix=STAGING, suffix=SUFFIX, dir=folder)
         self._staging = pathlib.Path(name)
         self._file = os.fdopen(descriptor, "wb")
         self._checksum = hashlib.blake2b(digest_size=_DIGEST)
@@ -185,7 +186,7 @@ def rows_in(size: int, row_bytes: int) -> int:
 
 def remove_unfinished(folder: pathlib.Path) -> None:
     """Removes what a killed process has left; for who holds the lock of the folder."""
-    for path in folder.glob(f"{_STAGING}*"):
+    for path in folder.glob(f"{STAGING}*"):
         path.unlink(missing_ok=True)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -11,6 +9,7 @@ import tensorflow as tf
 
 from keras_transfer.models.blocks import flatten
 from keras_transfer.models.copying import Copying
+from keras_transfer.models.dtype_policy import dtype_policy
 from keras_transfer.models.notes import copy_notes
 
 _FLOAT32 = "float32"
@@ -35,20 +34,9 @@ def in_float32(model: keras.Model) -> keras.Model:
         )
     if not any(_is_half(layer) for layer in flatten(model)) and not _is_distributed(model):
         return model
-    with float32_policy():
+    with dtype_policy(_FLOAT32):
         copy = Copying(lambda layer: layer, keep_weights=True, config=_float32_config).copied(model)
     return copy_notes(model, copy)
-
-
-@contextlib.contextmanager
-def float32_policy() -> Iterator[None]:
-    """Within, new layers are in float32."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(_FLOAT32)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def _is_half(layer: keras.layers.Layer) -> bool:

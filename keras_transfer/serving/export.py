@@ -15,8 +15,9 @@ import tensorflow as tf
 from keras_transfer._atomic import staging_folder, write_text
 from keras_transfer._version import __version__
 from keras_transfer.data.resizing import Resize, check_resize
+from keras_transfer.models.dtype_policy import dtype_policy
 from keras_transfer.models.notes import class_names_of, preprocessor_of, takes_text
-from keras_transfer.models.single_precision import float32_policy, in_float32
+from keras_transfer.models.single_precision import in_float32
 from keras_transfer.models.tasks import REGRESSION, task_of
 from keras_transfer.serving.signatures.endpoints import (
     Endpoint,
@@ -113,7 +114,7 @@ def export(
     files = [pathlib.Path(file) for file in samples]
     model = in_float32(model)
     tracked: list[keras.layers.Layer] = [model]
-    with staging_folder(pathlib.Path(base_path)) as staging, float32_policy():
+    with staging_folder(pathlib.Path(base_path)) as staging, dtype_policy("float32"):
         if takes_text(model):
             tracked.append(_preprocessor(model, preprocessor))
             endpoints = text_endpoints(model, names, tracked[1], files)

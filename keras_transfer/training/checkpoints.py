@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_transfer._atomic import publish, staging_folder
+from keras_transfer._atomic import STAGING, publish, staging_folder
 from keras_transfer.training.early_stopping import EarlyStopping
 from keras_transfer.training.learner import variables_in_training
 from keras_transfer.training.weight_files import WeightFiles, load_arrays, save_arrays
@@ -147,7 +147,7 @@ class Checkpoints(keras.callbacks.Callback):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _find_newest(self) -> pathlib.Path:
-        for killed in self.folder.glob(".staging-*"):
+        for killed in self.folder.glob(f"{STAGING}*"):
             shutil.rmtree(killed, ignore_errors=True)
         newest = max(self.folder.glob("epoch-*"), default=self.folder)
         if newest != self.folder:

@@ -7,8 +7,9 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-import keras
 import tensorflow as tf
+
+from keras_transfer.models.dtype_policy import dtype_policy
 
 Precision = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
 # Tensor cores take float16 from Volta on, bfloat16 from Ampere on.
@@ -53,12 +54,8 @@ class ComputeStrategy:
         `keras.backend.clear_session()` forgets the policy, so that whoever calls it has to enter
         this anew: https://github.com/keras-team/keras/blob/v3.15.1/keras/src/backend/common/global_state.py
         """
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(self.dtype_policy)
-        try:
+        with dtype_policy(self.dtype_policy):
             yield
-        finally:
-            keras.config.set_dtype_policy(before)
 
 
 def compute_strategy(

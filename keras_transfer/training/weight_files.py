@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pathlib
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -60,13 +61,12 @@ class WeightFiles:
         else:
             places = self._to_read(variables, in_training)
             arrays = {index: _array(variables[index]) for index in places}
-        changed = {
-            index: array
-            for index, array in arrays.items()
-            if variables[index].trainable or _digest(array) != self._digests[index]
-        }
-        self._watched |= set(changed)
-        np.savez(path, **{f"arr_{index}": array for index, array in changed.items()})
+        changed: dict[str, Any] = {}
+        for index, array in arrays.items():
+            if variables[index].trainable or _digest(array) != self._digests[index]:
+                changed[f"arr_{index}"] = array
+                self._watched.add(index)
+        np.savez(path, **changed)
 
     def _digests_of_shared(self, arrays: Collection[np.ndarray]) -> list[bytes]:
         """Of what the shared file has; it is written if it is not there."""

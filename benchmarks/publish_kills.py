@@ -1,6 +1,6 @@
 """What a server can see while versions are published and removed under SIGKILL.
 
-`python -m benchmarks.publish_kills [--versions 200] [--life 4.0]`: processes export a small model
+`python -m benchmarks.publish_kills [--versions 200] [--life 8.0]`: processes export a small model
 again and again, keeping the three newest versions, and each is killed after a random time, until so
 many versions were begun. Meanwhile a poller looks at the folder once a millisecond, as TF Serving
 does once a second, and tries every integer folder that it sees: all files that a version has must
@@ -17,7 +17,6 @@ import os
 import pathlib
 import random
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -128,7 +127,7 @@ def case_figures(case: str, number: int, life: float, seed: int) -> dict[str, An
             process = spawn.Process(target=publish, args=(case, base_path, begun))
             process.start()
             time.sleep(life + draws.uniform(0, life))
-            os.kill(process.pid or 0, signal.SIGKILL)
+            process.kill()
             process.join()
             kills += 1
         poller.ended.set()

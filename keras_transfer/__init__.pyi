@@ -102,9 +102,9 @@ from .serving.client.serving_client import ServingClient as ServingClient
 from .serving.export import export as export
 from .serving.verification.problems import VerificationError as VerificationError
 from .serving.verification.verify import verify as verify
-from .serving.versions.models_config import labels_of as labels_of
-from .serving.versions.models_config import roll_back as roll_back
-from .serving.versions.models_config import set_label as set_label
+from .serving.versions.labels import labels_of as labels_of
+from .serving.versions.labels import roll_back as roll_back
+from .serving.versions.labels import set_label as set_label
 from .strategies.cyclical import CyclicalLearningRate as CyclicalLearningRate
 from .strategies.freezing import FeatureExtraction as FeatureExtraction
 from .strategies.freezing import FineTuning as FineTuning

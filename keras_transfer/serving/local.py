@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_transfer.serving.verification.ops import load_ops_of
+from keras_transfer.serving.verification.saved_graph import served_graph
 
 
 class LocalModel:
@@ -20,6 +21,7 @@ class LocalModel:
 
     Raises:
         FileNotFoundError: if the folder holds no exported version.
+        VerificationError: if its graph is damaged.
     """
 
     def __init__(self, version_path: str | os.PathLike[str]):
@@ -28,7 +30,7 @@ class LocalModel:
             raise FileNotFoundError(
                 f"Expected an exported version, such as models/flowers/1. Received: {version_path}."
             )
-        load_ops_of(pathlib.Path(version_path, "saved_model.pb"))
+        load_ops_of(served_graph(pathlib.Path(version_path)).graph_def)
         self._model = tf.saved_model.load(os.fspath(version_path))
 
     @property

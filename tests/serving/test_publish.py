@@ -6,8 +6,8 @@ import filelock
 import pytest
 
 from keras_transfer._atomic import staging_folder
-from keras_transfer.serving.versions import publish
-from keras_transfer.serving.versions.models_config import set_label
+from keras_transfer.serving.versions import locks
+from keras_transfer.serving.versions.labels import set_label
 from keras_transfer.serving.versions.numbers import versions
 from keras_transfer.serving.versions.publish import publish_next_version
 
@@ -69,8 +69,17 @@ def test_what_a_kill_left_behind_goes(tmp_path):
 
 
 def test_a_lock_that_somebody_holds_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(publish, "_SECONDS_TO_WAIT", 0)
+    monkeypatch.setattr(locks, "_SECONDS_TO_WAIT", 0)
     lock = filelock.FileLock(tmp_path / ".publishing.lock")
     with lock, pytest.raises(TimeoutError, match="a lock that somebody else holds"):
         publish_one(tmp_path)
     assert versions(tmp_path) == []
+
+
+def test_a_damaged_file_of_labels_stops_before_anything_is_published(tmp_path):
+    base_path = tmp_path / "model"
+    (base_path / "1").mkdir(parents=True)
+    (tmp_path / "models.config").write_text("model_config_list {")
+    with pytest.raises(ValueError, match="mend it or delete it"):
+        publish_one(base_path, keep=1)
+    assert versions(base_path) == [1]

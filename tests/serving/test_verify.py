@@ -10,9 +10,12 @@ import pytest
 import tensorflow as tf
 
 import keras_transfer as kx
-from keras_transfer.serving.c_api.engine import run
+from keras_transfer.serving.c_api.engine import Engine, run
 from keras_transfer.serving.c_api.session import ModelError
+from keras_transfer.serving.local import LocalModel
 from keras_transfer.serving.signatures.strings import as_strings
+from keras_transfer.serving.verification.decided import wrong_strings
+from keras_transfer.serving.verification.problems import VerificationError
 from keras_transfer.serving.verification.saved_graph import served_graph, signatures_of
 from keras_transfer.serving.versions.manifest import FILE as MANIFEST
 from keras_transfer.serving.versions.manifest import write_manifest
@@ -144,7 +147,12 @@ def test_samples_that_compare_nothing_are_found(version):
 
 def test_other_labels_are_found(version):
     changed(version, "serving_default", "label", lambda value: as_strings([b"emu"] * len(value)))
-    assert "labels differ" in problems(version)
+    assert "serving_default: label: " in problems(version)
+
+
+def test_other_best_labels_are_found(version):
+    changed(version, "top_k", "labels", lambda value: value[:, ::-1])
+    assert "strings differ from Keras" in problems(version)
 
 
 def test_other_rows_that_are_valid_are_found(version):
@@ -289,3 +297,45 @@ def test_c_api_carries_every_type_there_and_back(tmp_path):
 def test_c_api_reports_what_is_not_in_the_graph(version):
     with pytest.raises(ModelError, match="no operation 'nothing'"):
         run(version, [({}, ["nothing:0"])])
+
+
+def test_warm_up_requests_fit_into_small_batches(version):
+    sample = sample_of(version, "pixels")
+    rows = {name: np.concatenate([x] * 3) for name, x in sample.inputs.items()}
+    many = dataclasses.replace(
+        sample, inputs=rows, outputs={"valid": np.ones(len(rows["pixels"]), bool)}
+    )
+    save_samples(version, [many])
+    found = load_samples(version)
+    assert [len(x.inputs["pixels"]) for x in found] == [8] * (len(rows["pixels"]) // 8)
+    assert all(len(x.outputs["valid"]) == 8 for x in found)
+    with pytest.raises(ValueError, match="at most 1,000 warm-up requests.*give fewer samples"):
+        save_samples(version, [sample] * 1001)
+
+
+def test_a_damaged_graph_is_told_to_who_asks_it_locally(version):
+    (version / "saved_model.pb").write_bytes(b"no graph")
+    with pytest.raises(VerificationError, match="saved_model.pb is damaged"):
+        LocalModel(version)
+
+
+def test_strings_are_compared_where_scores_are_decided():
+    scores = np.array([[0.6, 0.3, 0.1], [0.45, 0.45, 0.1]])
+    expected = {"labels": np.array([["a", "b", "c"]] * 2, object), "scores": scores}
+    other = {"labels": np.array([["b", "a", "c"]] * 2, object), "scores": scores}
+    assert wrong_strings(expected, expected, 1e-3) == {}
+    assert wrong_strings(expected, other, 1e-3) == {"labels": 2}  # of the first row
+
+
+@pytest.mark.parametrize("kind", ["complex64", "bfloat16"])
+def test_types_that_no_version_takes_are_refused_and_end_nothing(version, kind):
+    sample = sample_of(version, "pixels")
+    tensors = signatures_of(served_graph(version))["pixels"]
+    name, wanted = tensors.inputs["pixels"].name, [tensors.outputs["valid"].name]
+    with Engine() as engine:
+        engine.load("", version, [])
+        wrong = tf.cast(sample.inputs["pixels"], kind).numpy()
+        with pytest.raises(ModelError, match=f"No version takes {kind}") as refused:
+            engine.run("", {name: wrong}, wanted)
+        assert refused.value.code == ModelError.INVALID_ARGUMENT
+        assert engine.run("", {name: sample.inputs["pixels"]}, wanted)

@@ -12,13 +12,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from keras_transfer.serving.c_api.frames import Arrays, read_frame, write_frame
-from keras_transfer.serving.c_api.session import ModelError
+from keras_transfer.serving.c_api.session import NUMBERS, ModelError
 
 _TIMEOUT = 600
 _MOST_SAID = 2000
@@ -62,7 +61,7 @@ class Engine:
         """
         libraries = [str(library) for library in op_libraries]
         told = {"do": "load", "model": model, "path": str(path), "op_libraries": libraries}
-        self._ask(told, {}).result(_TIMEOUT)
+        self._answer(told, {})
 
     def run(self, model: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> Arrays:
         """Runs a loaded version.
@@ -78,12 +77,16 @@ class Engine:
         Raises:
             ModelError: if the version refuses it, or the process ends.
         """
+        for name, array in inputs.items():
+            if array.dtype != object and array.dtype.name not in NUMBERS:
+                message = f"No version takes {array.dtype.name}, which {name} is."
+                raise ModelError(message, ModelError.INVALID_ARGUMENT)
         told = {"do": "run", "model": model, "outputs": list(outputs)}
-        return self._ask(told, dict(inputs)).result(_TIMEOUT)
+        return self._answer(told, dict(inputs))
 
     def unload(self, model: str) -> None:
         """Forgets a version, of which nothing may be running."""
-        self._ask({"do": "unload", "model": model}, {}).result(_TIMEOUT)
+        self._answer({"do": "unload", "model": model}, {})
 
     @property
     def alive(self) -> bool:
@@ -108,13 +111,15 @@ class Engine:
     def __enter__(self) -> Engine:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _answer(self, told: dict[str, Any], arrays: Arrays) -> Arrays:
+        try:
+            return self._ask(told, arrays).result(_TIMEOUT)
+        except concurrent.futures.TimeoutError as error:
+            message = f"No answer to {told['do']!r} within {_TIMEOUT} seconds."
+            raise ModelError(message, ModelError.UNAVAILABLE) from error
 
     def _ask(self, told: dict[str, Any], arrays: Arrays) -> concurrent.futures.Future[Arrays]:
         future: concurrent.futures.Future[Arrays] = concurrent.futures.Future()
@@ -130,7 +135,9 @@ class Engine:
     def _read(self) -> None:
         while frame := read_frame(self._process.stdout):  # type: ignore[arg-type]
             told, arrays = frame
-            future = self._waiting.pop(told["id"])
+            future = self._waiting.pop(told["id"], None)
+            if future is None:  # nobody waits any more
+                continue
             if "error" in told:
                 future.set_exception(ModelError(told["error"], told["code"]))
             else:

@@ -29,6 +29,8 @@ _TYPES = {
     22: "uint32",
     23: "uint64",
 }
+_CODES = {name: code for code, name in _TYPES.items()}
+NUMBERS = frozenset(_CODES)
 _STRING, _STRING_SIZE = 7, 24
 _POINTER = ctypes.c_void_p
 
@@ -158,7 +160,7 @@ class Session:
 
     def _tensor(self, array: np.ndarray) -> int:
         if array.dtype != object:
-            code = next(code for code, name in _TYPES.items() if array.dtype == name)
+            code = _CODES[array.dtype.name]
             tensor, data = self._allocate(code, array.shape, array.nbytes)
             ctypes.memmove(data, np.ascontiguousarray(array).ctypes.data, array.nbytes)
             return tensor

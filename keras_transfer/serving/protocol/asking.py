@@ -43,5 +43,9 @@ def _target(version: pathlib.Path, servers: tuple[str, str] | None) -> Iterator[
         (base_path / version.name).symlink_to(version.resolve())
         with StandIn(base_path, rest_port=0, grpc_port=0) as server:
             yield target_of(
-                base_path / version.name, server.rest_url, server.grpc_address, base_path.name
+                base_path / version.name,
+                server.rest_url,
+                server.grpc_address,
+                base_path.name,
+                is_stand_in=True,
             )

@@ -90,6 +90,8 @@ def malformed(target: Target) -> Iterator[GrpcCase]:
         ("another input", {"no_such": text}),
         ("an input too many", {key: text, "no_such": text}),
         ("numbers for strings", {key: np.ones([1], np.float32)}),
+        ("complex numbers for strings", {key: np.ones([1], np.complex64)}),
+        ("bfloat16 for strings", {key: np.ones([1], tf.bfloat16.as_numpy_dtype)}),
         ("strings without a batch", {key: np.array(b"a", object)}),
         ("strings with a dimension too many", {key: text[None]}),
     ):

@@ -17,6 +17,9 @@ from keras_transfer.serving.protocol.rest_cases import RestCase
 from keras_transfer.serving.protocol.target import Target, as_columns, as_rows, differs
 from keras_transfer.serving.signatures.names import DEFAULT
 
+# What goes wrong with JSON of another form than TF Serving's.
+_OTHER_JSON = (ValueError, TypeError, AttributeError)
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
@@ -48,7 +51,7 @@ def run_suite(target: Target, on_case: Callable[[str, str], None]) -> dict[str, 
         for case in (*_good_rest(target), *_good_grpc(target, stubs), *_bad(target, stubs)):
             try:
                 problem = case.problem()
-            except (requests.RequestException, grpc.RpcError, ValueError) as error:
+            except (requests.RequestException, grpc.RpcError, LookupError, *_OTHER_JSON) as error:
                 problem = f"{type(error).__name__}: {error}"
             found[case.name] = problem
             on_case(case.name, problem)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import pathlib
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 import requests
 
+from keras_transfer.serving.signatures.strings import as_json, as_strings
+from keras_transfer.serving.verification.decided import wrong_strings
 from keras_transfer.serving.verification.saved_graph import served_graph, signatures_of
 from keras_transfer.serving.versions.warmup import Arrays, Sample, load_samples
 
@@ -28,6 +29,7 @@ class Target:
         number: of the version.
         signatures: SignatureDefs by name.
         samples: requests with Keras's answers, one batch for each signature.
+        is_stand_in: whether nobody else's requests can be harmed.
     """
 
     rest_url: str
@@ -36,6 +38,7 @@ class Target:
     number: int
     signatures: dict[str, Any]
     samples: dict[str, Sample]
+    is_stand_in: bool = False
 
     def ask(self, method: str, path: str, body: bytes | Any = b"") -> tuple[int, Any]:
         """Asks below `/v1/models/`; the status, and what the JSON holds.
@@ -50,7 +53,12 @@ class Target:
 
 
 def target_of(
-    version: pathlib.Path, rest_url: str, grpc_address: str, name: str | None = None
+    version: pathlib.Path,
+    rest_url: str,
+    grpc_address: str,
+    name: str | None = None,
+    *,
+    is_stand_in: bool = False,
 ) -> Target:
     """The target for a version made by `kx.export`, `models/NAME/N`."""
     batches: dict[str, Sample] = {}
@@ -63,12 +71,13 @@ def target_of(
         int(version.name),
         signatures_of(served_graph(version)),
         batches,
+        is_stand_in,
     )
 
 
 def as_columns(inputs: Arrays) -> dict[str, Any]:
     """Inputs as REST takes them, one list a tensor."""
-    return {name: _json(array) for name, array in inputs.items()}
+    return {name: as_json(array) for name, array in inputs.items()}
 
 
 def as_rows(inputs: Arrays) -> list[dict[str, Any]]:
@@ -91,10 +100,13 @@ def differs(sample: Sample, outputs: dict[str, Any], tolerance: float = 2e-3) ->
             most = tolerance * max(1.0, float(np.abs(expected).max(initial=0)))
             if not np.abs(given - expected).max(initial=0) <= most:
                 return f"{name} differs by more than {most:g}"
-    return ""
+    answers = {name: _bytes(outputs[name]) for name in sample.outputs}
+    wrong = wrong_strings(sample.outputs, answers, tolerance)
+    return " ".join(f"{count} strings of {name} differ" for name, count in wrong.items())
 
 
-def _json(array: np.ndarray) -> Any:
-    if array.dtype != object:
-        return array.tolist()
-    return [{"b64": base64.b64encode(text).decode()} for text in array]
+def _bytes(strings: Any) -> np.ndarray:
+    """REST gives text, gRPC bytes."""
+    array = np.asarray(strings, object)
+    flat = [x.encode() if isinstance(x, str) else x for x in array.ravel()]
+    return as_strings(flat).reshape(array.shape)

@@ -15,6 +15,7 @@ from keras_transfer.data.resizing import Resize, resize_picture
 from keras_transfer.models.blocks import flatten
 from keras_transfer.models.tasks import REGRESSION, task_of
 from keras_transfer.serving.signatures import inputs, made_up
+from keras_transfer.serving.signatures.names import DEFAULT, FEATURES, PIXELS, TOKENS, TOP_K
 from keras_transfer.serving.signatures.outputs import (
     Answer,
     Outputs,
@@ -24,13 +25,6 @@ from keras_transfer.serving.signatures.outputs import (
 )
 from keras_transfer.serving.signatures.strings import as_strings
 
-DEFAULT, PIXELS, TOKENS, TOP_K, FEATURES = (
-    "serving_default",
-    "pixels",
-    "tokens",
-    "top_k",
-    "features",
-)
 Arrays = dict[str, np.ndarray]
 
 

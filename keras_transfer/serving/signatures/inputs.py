@@ -16,6 +16,8 @@ from keras_transfer.data.resizing import Resize, resize_picture
 
 # What the model takes, and a bool for each example.
 Read = tuple[Any, tf.Tensor]
+# Pictures that are decoded at a time: each may take hundreds of megabytes while it is.
+_AT_ONCE = 4
 
 
 def encoded_pictures(size: tuple[int, int], resize: Resize) -> Callable[[tf.Tensor], Read]:
@@ -79,7 +81,7 @@ def decode_each(image_bytes: tf.Tensor, size: tuple[int, int], resize: Resize) -
 
     # An error ends a map_fn, and leaves a row out of a dataset.
     numbered = tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes))
-    decoded = numbered.map(decode, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
+    decoded = numbered.map(decode, num_parallel_calls=_AT_ONCE).ignore_errors()
     # One row more: a batch is never empty.
     last = tf.data.Dataset.from_tensors((count, tf.zeros([*size, 3])))
     numbers, pictures = decoded.concatenate(last).batch(count + 1).get_single_element()

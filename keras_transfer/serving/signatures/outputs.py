@@ -27,7 +27,7 @@ def predictions(model: keras.Model, class_names: Sequence[str]) -> Answer:
     names = tf.constant(list(class_names))
 
     def answer(inputs: Any, valid: tf.Tensor) -> Outputs:
-        outputs = tf.cast(task.activation(model(inputs, training=False)), tf.float32)
+        outputs = _activated(model, inputs)
         if task is REGRESSION:
             return {"values": where(valid, outputs), "valid": valid}
         return {
@@ -42,12 +42,11 @@ def predictions(model: keras.Model, class_names: Sequence[str]) -> Answer:
 
 def best_classes(model: keras.Model, class_names: Sequence[str]) -> Answer:
     """`labels` and `scores` `(n, k)` of the five best classes, or of all, the best first."""
-    task = task_of(model)
     names = tf.constant(list(class_names))
     count = min(_MOST_LABELS, len(class_names))
 
     def answer(inputs: Any, valid: tf.Tensor) -> Outputs:
-        outputs = tf.cast(task.activation(model(inputs, training=False)), tf.float32)
+        outputs = _activated(model, inputs)
         scores, places = tf.math.top_k(outputs, count)
         labels = tf.gather(names, places)
         return {"labels": where(valid, labels), "scores": where(valid, scores), "valid": valid}
@@ -68,3 +67,8 @@ def features(model: keras.Model) -> Answer:
         return {"features": where(valid, tf.cast(found, tf.float32)), "valid": valid}
 
     return answer
+
+
+def _activated(model: keras.Model, inputs: Any) -> tf.Tensor:
+    """Probabilities of a classifier, values of a regressor."""
+    return tf.cast(task_of(model).activation(model(inputs, training=False)), tf.float32)

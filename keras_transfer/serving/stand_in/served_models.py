@@ -7,7 +7,6 @@ import logging
 import pathlib
 import threading
 from collections.abc import Iterator
-from types import TracebackType
 
 from keras_transfer.serving.c_api.engine import Engine
 from keras_transfer.serving.c_api.session import ModelError
@@ -51,12 +50,7 @@ class ServedModels:
         self._polling.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._ended.set()
         self._polling.join()
         self._engine.close()
@@ -146,6 +140,8 @@ class ServedModels:
             if before is None or (before.state == END and not before.error.code):
                 served[number] = ServedVersion(source.name, number, source.base_path / str(number))
                 served[number].load(self._engine)
+                if not self._engine.alive:
+                    self._start_again()
                 if served[number].error.code:
                     _log.error("%s/%s: %s", source.name, number, served[number].error)
 
@@ -174,12 +170,16 @@ class ServedModels:
         while not self._ended.wait(self._poll_seconds):
             try:
                 self.look()
-            except (OSError, ValueError) as error:
+            except Exception as error:  # the next look may be a better one
                 _log.error("%s: %s", self._folder, error)
 
     def _start_again(self) -> None:
-        """A version that brought the process down took all others with it."""
+        """Loads what was available: a version that brought the process down took all with it."""
         _log.error("The process that runs the models has ended; it is started again.")
         self._engine.close()
         self._engine = Engine()
-        self._served = {}
+        for served in self._served.values():
+            for number, version in list(served.items()):
+                if version.state == AVAILABLE:
+                    served[number] = ServedVersion(version.name, number, version.path)
+                    served[number].load(self._engine)

@@ -9,14 +9,13 @@ from typing import Any
 
 from keras_transfer.serving.c_api.engine import Engine
 from keras_transfer.serving.c_api.session import ModelError
-from keras_transfer.serving.verification.ops import beyond_tensorflow, text_libraries, used_ops
+from keras_transfer.serving.verification.ops import needs_text_ops, text_libraries
 from keras_transfer.serving.verification.problems import VerificationError
 from keras_transfer.serving.verification.saved_graph import served_graph
-from keras_transfer.serving.versions.warmup import FILE, load_samples
+from keras_transfer.serving.versions.warmup import FILE, MOST_REQUESTS, load_samples
 
 LOADING, AVAILABLE, UNLOADING, END = "LOADING", "AVAILABLE", "UNLOADING", "END"
 # As TF Serving, which fails the load of a version with more.
-_MOST_WARMUP_REQUESTS = 1000
 
 
 class ServedVersion:
@@ -40,7 +39,7 @@ class ServedVersion:
         try:
             graph = served_graph(self.path)
             self.signatures = dict(graph.signature_def)
-            libraries = text_libraries() if beyond_tensorflow(used_ops(graph.graph_def)) else []
+            libraries = text_libraries() if needs_text_ops(graph.graph_def) else []
             engine.load(self._key, self.path, libraries)
             self._engine = engine
             self._warm_up()
@@ -86,8 +85,8 @@ class ServedVersion:
         if not (self.path / FILE).is_file():
             return
         samples = load_samples(self.path)
-        if len(samples) > _MOST_WARMUP_REQUESTS:
-            raise ValueError(f"There are more than {_MOST_WARMUP_REQUESTS} warm-up requests.")
+        if len(samples) > MOST_REQUESTS:
+            raise ValueError(f"There are more than {MOST_REQUESTS} warm-up requests.")
         for sample in samples:
             signature = self.signatures[sample.signature]
             inputs = {signature.inputs[name].name: x for name, x in sample.inputs.items()}

@@ -8,7 +8,6 @@ import contextlib
 import pathlib
 import threading
 from collections.abc import Coroutine
-from types import TracebackType
 from typing import Any, TypeVar
 
 import grpc
@@ -74,12 +73,7 @@ class StandIn:
             self._running = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._running.close()
 
     def _in_loop(self, task: Coroutine[Any, Any, _Result]) -> _Result:

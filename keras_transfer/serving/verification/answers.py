@@ -10,8 +10,9 @@ import numpy as np
 from keras_transfer.serving.c_api.engine import run
 from keras_transfer.serving.c_api.frames import Arrays
 from keras_transfer.serving.c_api.session import ModelError
+from keras_transfer.serving.verification.decided import wrong_strings
 from keras_transfer.serving.verification.older_tensorflow import interpreter, text_libraries_of
-from keras_transfer.serving.verification.ops import beyond_tensorflow, text_libraries, used_ops
+from keras_transfer.serving.verification.ops import needs_text_ops, text_libraries
 from keras_transfer.serving.verification.saved_graph import signatures_of
 from keras_transfer.serving.versions.warmup import Sample, load_samples
 
@@ -38,7 +39,7 @@ def answer_problems(version: pathlib.Path, graph: Any, tensorflow: str | None = 
         return [str(error)]
     if (sampled := {sample.signature for sample in samples}) != set(signatures):
         return [f"There are samples for {sorted(sampled)}, not for {sorted(signatures)}."]
-    needs_text = bool(beyond_tensorflow(used_ops(graph.graph_def)))
+    needs_text = needs_text_ops(graph.graph_def)
     python = None if tensorflow is None else interpreter(tensorflow, with_text=needs_text)
     libraries = text_libraries() if python is None else text_libraries_of(python)
     if unlike := [x for sample in samples if (x := _unlike(signatures[sample.signature], sample))]:
@@ -85,14 +86,7 @@ def _differences(sample: Sample, answers: Arrays) -> list[str]:
             most = tolerance * max(1.0, np.abs(expected).max(initial=0))
             if not worst <= most:  # NaN is not
                 problems.append(f"{what} differs from Keras by {worst:g} > {most:g}.")
-    return problems or _wrong_labels(sample, answers, tolerance)
-
-
-def _wrong_labels(sample: Sample, answers: Arrays, tolerance: float) -> list[str]:
-    """Where the tolerance does not let the scores of two classes change places."""
-    if "label" not in sample.outputs:
-        return []
-    best = np.sort(sample.outputs["probabilities"], axis=-1)[:, -2:]
-    decided = (best[:, -1] - best[:, 0] > 2 * tolerance) | (best.shape[1] == 1)
-    wrong = (answers["label"] != sample.outputs["label"]) & decided
-    return [f"{sample.signature}: {wrong.sum()} labels differ from Keras."] if wrong.any() else []
+    if problems:
+        return problems
+    wrong = wrong_strings(sample.outputs, answers, tolerance)
+    return [f"{sample.signature}: {x}: {n} strings differ from Keras." for x, n in wrong.items()]

@@ -18,16 +18,13 @@ def text_libraries() -> list[pathlib.Path]:
     return sorted(file for place in places for file in pathlib.Path(place).rglob("python/ops/*.so"))
 
 
-def load_ops_of(saved_model: pathlib.Path) -> None:
-    """Makes TensorFlow Text's operations known to this process, if a SavedModel uses others' ops.
+def load_ops_of(graph: Any) -> None:
+    """Makes TensorFlow Text's operations known to this process, if a graph uses others' ops.
 
     Args:
-        saved_model: the file saved_model.pb.
+        graph: GraphDef.
     """
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    proto = saved_model_pb2.SavedModel.FromString(saved_model.read_bytes())
-    if any(beyond_tensorflow(used_ops(graph.graph_def)) for graph in proto.meta_graphs):
+    if needs_text_ops(graph):
         _load_text_ops()
 
 
@@ -36,6 +33,11 @@ def used_ops(graph: Any) -> set[str]:
     functions = [function.node_def for function in graph.library.function]
     named = {function.signature.name for function in graph.library.function}
     return {node.op for nodes in (graph.node, *functions) for node in nodes} - named
+
+
+def needs_text_ops(graph: Any) -> bool:
+    """Whether a GraphDef has operations that are not TensorFlow's own."""
+    return bool(beyond_tensorflow(used_ops(graph)))
 
 
 def beyond_tensorflow(ops: set[str]) -> set[str]:

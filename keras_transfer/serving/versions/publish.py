@@ -8,14 +8,13 @@ import pathlib
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
 
 from keras_transfer._atomic import STAGING, publish
+from keras_transfer.serving.versions.locks import versions_lock
 from keras_transfer.serving.versions.models_config import pinned_versions
 from keras_transfer.serving.versions.numbers import versions
 
-_LOCK, _TRASH = ".publishing.lock", ".trash-"
-_SECONDS_TO_WAIT = 60
+_TRASH = ".trash-"
 # A staging folder that nobody has written to for so long was left behind by a kill.
 _ABANDONED_SECONDS = 24 * 3600
 
@@ -36,31 +35,18 @@ def publish_next_version(
 
     Raises:
         TimeoutError: if somebody else has been publishing here for a minute.
+        ValueError: if `models.config` is damaged; nothing is published then.
     """
-    with _alone(base_path):
+    with versions_lock(base_path):
+        pinned = set() if keep is None else pinned_versions(base_path)
         _remove_left_behind(base_path)
         version = base_path / str(max(versions(base_path), default=0) + 1)
         publish(staging, version)
         if keep is not None:
             for number in versions(base_path)[:-keep]:
-                if number not in pinned_versions(base_path):
+                if number not in pinned:
                     _remove(base_path / str(number))
     return version
-
-
-@contextlib.contextmanager
-def _alone(base_path: pathlib.Path) -> Iterator[None]:
-    """Others wait; the lock of a process that was killed is free."""
-    import filelock
-
-    try:
-        with filelock.FileLock(base_path / _LOCK, timeout=_SECONDS_TO_WAIT):
-            yield
-    except filelock.Timeout as error:
-        raise TimeoutError(
-            f"Expected to publish below {base_path} within {_SECONDS_TO_WAIT} seconds; end the "
-            "process that holds it, or wait. Received: a lock that somebody else holds."
-        ) from error
 
 
 def _remove(version: pathlib.Path) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
 FILE = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
+# TF Serving refuses more requests, and a request with more rows than its batches may have.
+MOST_REQUESTS, MOST_ROWS = 1000, 8
 Arrays = dict[str, np.ndarray]
 
 
@@ -33,7 +35,19 @@ class Sample:
 
 
 def save_samples(version: pathlib.Path, samples: Iterable[Sample]) -> None:
-    """Writes the samples as warm-up requests, at most 1,000 of which TF Serving takes."""
+    """Writes the samples as warm-up requests, in batches of at most eight rows.
+
+    A server whose `max_batch_size` is smaller would refuse the version.
+
+    Raises:
+        ValueError: if they are more than TF Serving takes.
+    """
+    samples = [batch for sample in samples for batch in _batches(sample)]
+    if len(samples) > MOST_REQUESTS:
+        raise ValueError(
+            f"Expected at most {MOST_REQUESTS:,} warm-up requests, as TF Serving does, of up to "
+            f"{MOST_ROWS} rows each; give fewer samples. Received: {len(samples):,}."
+        )
     (version / FILE).parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(version / FILE)) as writer:
         for sample in samples:
@@ -65,6 +79,16 @@ def load_samples(version: pathlib.Path) -> list[Sample]:
         ]
     except (tf.errors.DataLossError, DecodeError, TypeError) as error:
         raise ValueError(f"The warm-up requests are damaged: {error}.") from error
+
+
+def _batches(sample: Sample) -> Iterator[Sample]:
+    rows = len(next(iter(sample.inputs.values())))
+    for start in range(0, rows, MOST_ROWS):
+        inputs, outputs = (
+            {name: array[start : start + MOST_ROWS] for name, array in arrays.items()}
+            for arrays in (sample.inputs, sample.outputs)
+        )
+        yield Sample(sample.signature, inputs, outputs)
 
 
 def _record(sample: Sample) -> bytes:

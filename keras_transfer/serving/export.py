@@ -190,6 +190,18 @@ def _write(
     archive = keras.export.ExportArchive()
     for layer in tracked:
         archive.track(layer)
+    _unwrap_variables(archive)
     for name, endpoint in endpoints.items():
         archive.add_endpoint(name, endpoint.function, input_signature=list(endpoint.specs))
     archive.write_out(str(folder), verbose=False)
+
+
+def _unwrap_variables(archive: keras.export.ExportArchive) -> None:
+    """Tracks TensorFlow's variables in the place of Keras's around them.
+
+    Else each weight is written twice, as endpoints hold the one and layers the other, and a server
+    has both in memory: https://github.com/keras-team/keras/issues/23553
+    """
+    for name in ("variables", "trainable_variables", "non_trainable_variables"):
+        tracked = getattr(archive, name)
+        setattr(archive._tf_trackable, name, [getattr(v, "value", v) for v in tracked])

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from keras_transfer._progress import track
 from keras_transfer.cli._tensorflow import import_quietly
+from keras_transfer.cli.label import Token
 
 _BATCH = 32
 
@@ -32,6 +33,7 @@ def predict(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line instead of a table.")
     ] = False,
+    token: Token = None,
 ) -> None:
     """Predict picture files or texts with an exported version, offline, or by a server.
 
@@ -49,7 +51,7 @@ def predict(
         if not pictures:
             raise ValueError("Expected the name of a model behind the URL. Received: none.")
         name, *pictures = pictures
-    else:
+    if not version.startswith(("http://", "https://")):
         import_quietly()
     if bool(pictures) == bool(text):
         raise ValueError(
@@ -57,7 +59,7 @@ def predict(
             f"Received: {'both' if pictures else 'neither'}."
         )
     if "://" in version:
-        rows = list(predicted_by_server(version, str(name), pictures or [], text or []))
+        rows = list(predicted_by_server(version, str(name), pictures or [], text or [], token))
     elif pictures:
         rows = list(predicted(pathlib.Path(version), pictures))
     else:
@@ -114,7 +116,7 @@ def predicted_texts(version: pathlib.Path, texts: list[str]) -> Iterator[dict[st
 
 
 def predicted_by_server(
-    url: str, name: str, pictures: list[pathlib.Path], texts: list[str]
+    url: str, name: str, pictures: list[pathlib.Path], texts: list[str], token: str | None = None
 ) -> Iterator[dict[str, Any]]:
     """For each file or text what a server answers, as `predicted` and `predicted_texts` do."""
     from keras_transfer.serving.client.serving_client import ServingClient
@@ -123,7 +125,7 @@ def predicted_by_server(
     kind, reason = ("file", "cannot be decoded") if files else ("text", "is white space")
     inputs: list[Any] = [*files, *texts]
     chunks = [inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH)]
-    with ServingClient(url) as client:
+    with ServingClient(url, token=token) as client:
         for chunk in track(chunks, "Predicting"):
             outputs = client.predict(name, chunk)
             names = [key for key in ("label", "score", "values", "valid") if key in outputs]
@@ -141,11 +143,15 @@ def _answer(answer: dict[str, Any], reason: str) -> dict[str, Any]:
 
 
 def _files(pictures: list[pathlib.Path]) -> Iterator[pathlib.Path]:
-    from keras_transfer.data.images import picture_files
-
     for path in pictures:
         if not path.exists():
             raise FileNotFoundError(
                 f"Expected picture files or folders. Received: {path}, not there."
             )
-        yield from picture_files(path) if path.is_dir() else [path]
+        if path.is_dir():
+            import_quietly()
+            from keras_transfer.data.images import picture_files
+
+            yield from picture_files(path)
+        else:
+            yield path

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import pathlib
 import signal
+import socket
 import threading
 from typing import Annotated
 
@@ -13,6 +14,8 @@ import typer
 from rich.console import Console
 
 from keras_transfer.cli._tensorflow import import_quietly
+
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
 
 
 def serve(
@@ -23,8 +26,8 @@ def serve(
     local: Annotated[
         bool, typer.Option("--local", help="By the stand-in, which is not for production.")
     ] = False,
-    rest_port: Annotated[int, typer.Option(min=0, help="0 takes a free one.")] = 8501,
-    grpc_port: Annotated[int, typer.Option(min=0, help="0 takes a free one.")] = 8500,
+    rest_port: Port = 8501,
+    grpc_port: Port = 8500,
 ) -> None:
     """Serve models on this machine by TF Serving's REST and gRPC APIs, until Ctrl+C.
 
@@ -39,6 +42,7 @@ def serve(
             "Expected `--local`: this is a stand-in for development. In production run TF Serving "
             "itself, the container tensorflow/serving. Received: no `--local`."
         )
+    _check_free({"--rest-port": rest_port, "--grpc-port": grpc_port})
     import_quietly()
     from keras_transfer.serving.stand_in.server import StandIn
 
@@ -55,3 +59,16 @@ def serve(
             console.print(f"{server.rest_url}/v1/models/{name}:predict")
         console.print("A stand-in for development; Ctrl+C ends it.")
         ended.wait()
+
+
+def _check_free(ports: dict[str, int]) -> None:
+    """Tells at once what the stand-in would tell when it has loaded all models."""
+    with contextlib.ExitStack() as stack:
+        for option, port in ports.items():
+            try:
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError as error:
+                raise OSError(
+                    f"Expected a free port; choose another by {option}, or 0 for a free one. "
+                    f"Received: {option} {port}: {error.strerror}."
+                ) from error

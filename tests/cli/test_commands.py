@@ -91,6 +91,15 @@ def test_predict_names_unreadable_pictures_and_answers_for_the_others(version, t
     assert "bright" in shown or "dark" in shown
 
 
+def test_predict_tells_that_a_version_is_damaged(version, tmp_path, encode):
+    (tmp_path / "a.png").write_bytes(encode(np.zeros([9, 9, 3], np.uint8)))
+    damaged = shutil.copytree(version, tmp_path / "1")
+    (damaged / "saved_model.pb").write_bytes(b"nothing")
+    result = call("predict", damaged, tmp_path / "a.png", fails=True)
+    assert isinstance(result.exception, kx.VerificationError)  # which `main` prints in one line
+    assert "saved_model.pb is damaged" in str(result.exception)
+
+
 def test_finished_run_is_not_overwritten_unless_told(run, picture_folder):
     before = (run / "metrics.json").stat().st_mtime_ns
     with pytest.raises(FileExistsError, match="--overwrite.*finished training"):

@@ -1,4 +1,5 @@
 import signal
+import socket
 import subprocess
 import sys
 
@@ -40,6 +41,25 @@ def test_it_serves_until_it_is_interrupted(version, number):
 def test_nobody_takes_it_for_production(version):
     result = CliRunner().invoke(app, ["serve", str(version.parent)])
     assert "container tensorflow/serving" in str(result.exception)
+
+
+def test_ports_that_are_none_are_refused(version):
+    for option in ("--rest-port", "--grpc-port"):
+        result = CliRunner().invoke(app, ["serve", "--local", str(version.parent), option, "70000"])
+        assert result.exit_code == 2
+        assert "65535" in result.output
+
+
+def test_a_port_that_is_taken_is_told_with_what_to_do(version):
+    command = ["serve", "--local", str(version.parent)]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for option, other in (("--rest-port", "--grpc-port"), ("--grpc-port", "--rest-port")):
+            result = CliRunner().invoke(app, [*command, option, port, other, "0"])
+            told = f"choose another by {option}, or 0 for a free one. Received: {option} {port}"
+            assert told in str(result.exception)
+    result = CliRunner().invoke(app, [*command, "--rest-port", port, "--grpc-port", port])
+    assert "choose another by --grpc-port" in str(result.exception)
 
 
 def test_verify_asks_the_stand_in(version):

@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
 )
 
 from keras_transfer.serving.client.errors import ServingError
-from keras_transfer.serving.client.question import Arrays, Question
+from keras_transfer.serving.client.question import Arrays, Question, State
 
 
 class GrpcTransport:
@@ -52,12 +52,15 @@ class GrpcTransport:
         answer.metadata["signature_def"].Unpack(found)
         return {name: sorted(one.inputs) for name, one in found.signature_def.items()}
 
-    def states(self, question: Question, seconds: float) -> dict[int, str]:
+    def states(self, question: Question, seconds: float) -> dict[int, State]:
         """The state of each version."""
         request = _asking(get_model_status_pb2.GetModelStatusRequest(), question)
         answer = self._call(self._model.GetModelStatus, request, seconds)
         name = get_model_status_pb2.ModelVersionStatus.State.Name
-        return {one.version: name(one.state) for one in answer.model_version_status}
+        return {
+            one.version: State(name(one.state), one.status.error_message)
+            for one in answer.model_version_status
+        }
 
     def close(self) -> None:
         """Ends its connections."""

@@ -14,13 +14,19 @@ FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _SHORTEST_SECONDS = 1e-3
 
 
-def patiently(deadline: float, call: Callable[..., _Found], *asked: Any) -> _Found:
+def patiently(
+    deadline: float, call: Callable[..., _Found], *asked: Any, retry: bool = True
+) -> _Found:
     """Calls until it succeeds, fails for good, or the time is over.
+
+    A request whose time is over is not sent again: the server may still be computing the answer,
+    and would do so twice.
 
     Args:
         deadline: of `time.monotonic`.
         call: gets what is asked and the seconds that are left.
         asked: arguments.
+        retry: whether to call again at all.
 
     Raises:
         ServingError: the last one.
@@ -33,7 +39,7 @@ def patiently(deadline: float, call: Callable[..., _Found], *asked: Any) -> _Fou
         except ServingError as error:
             # By chance, so that clients that failed together do not come back together.
             wait = pause * random.uniform(0.5, 1.0)
-            if not error.is_temporary or deadline - time.monotonic() < wait:
+            if not (retry and error.is_temporary) or deadline - time.monotonic() < wait:
                 raise
         time.sleep(wait)
         pause = min(2 * pause, _LONGEST_PAUSE)

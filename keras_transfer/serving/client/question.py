@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -31,8 +31,23 @@ class Question:
     signature: str = "serving_default"
 
 
+class State(NamedTuple):
+    """What a server says of a version.
+
+    Attributes:
+        name: str, such as "AVAILABLE".
+        error: str, why it failed to load; empty where it did not.
+    """
+
+    name: str
+    error: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.error})" if self.error else self.name
+
+
 class Transport(Protocol):
-    """A way to a server. Errors are `ServingError`."""
+    """A way to a server. Errors are `ServingError`. Each call gets the seconds that it may take."""
 
     def predict(self, question: Question, inputs: Arrays, seconds: float) -> Arrays:
         """Outputs by name; strings are object arrays of bytes."""
@@ -40,8 +55,8 @@ class Transport(Protocol):
     def signatures(self, question: Question, seconds: float) -> dict[str, list[str]]:
         """The names of the inputs of each signature."""
 
-    def states(self, question: Question, seconds: float) -> dict[int, str]:
-        """The state of each version, such as "AVAILABLE"."""
+    def states(self, question: Question, seconds: float) -> dict[int, State]:
+        """The state of each version."""
 
     def close(self) -> None:
         """Ends its connections."""

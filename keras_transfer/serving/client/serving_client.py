@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from keras_transfer.serving.client.errors import ServingError
-from keras_transfer.serving.client.patience import FIRST_PAUSE, patiently
+from keras_transfer.serving.client.input_names import InputNames
+from keras_transfer.serving.client.patience import patiently
 from keras_transfer.serving.client.question import (
     Arrays,
     Question,
-    Transport,
     as_array,
     check_lengths,
     joined,
     rows,
 )
+from keras_transfer.serving.client.transports import transport_to
+from keras_transfer.serving.client.waiting import wait_until_available
 from keras_transfer.serving.signatures.names import DEFAULT, PIXELS
 
-_SECONDS_TO_BEGIN = 15
+_Found = TypeVar("_Found")
+# How servers refuse a request for inputs, or a signature, that a version does not have.
+_OTHER_SIGNATURES = ("INVALID_ARGUMENT", "FAILED_PRECONDITION")
 # How TF Serving refuses a batch that is larger than its batching parameters allow.
 _TOO_LARGE = re.compile(r"larger than maximum (?:input )?batch size (\d+)")
 
@@ -35,18 +37,23 @@ class ServingClient:
 
     Requests that failed because the server was away or busy are sent again, after pauses that
     double and differ by chance, as long as the time lasts: predictions change nothing, so asking
-    twice is safe. Nothing else is sent again. REST needs no TensorFlow. Use it with `with`, or
+    twice is safe. Nothing else is sent again. What the inputs of a version are called is asked
+    once, and again when a request for it fails. REST needs no TensorFlow. Use it with `with`, or
     call `close`.
 
     Args:
         url: str: "http://HOST:PORT" or "https://..." for REST, "grpc://HOST:PORT" for gRPC.
-        timeout: float, seconds for a call with all its batches and repetitions.
+        timeout: float, seconds for a call with all its batches and repetitions. By REST what is
+            left of them holds for connecting and for each part of an answer, not for their sum: a
+            server that answers bit by bit may take longer.
         batch_size: int from 1, at most so many examples in a request. Where the server allows
             fewer, so many are sent.
         token: str, sent as `Authorization: Bearer` to a proxy in front of the server.
+        retry: bool, whether requests are sent again at all; False where a failure is to be seen,
+            as in a load test.
 
     Raises:
-        ValueError: if the URL is of no such kind.
+        ValueError: if the URL is of no such kind, or the token cannot stand in a header.
 
     Example:
 
@@ -60,15 +67,22 @@ class ServingClient:
     """
 
     def __init__(
-        self, url: str, *, timeout: float = 30.0, batch_size: int = 64, token: str | None = None
+        self,
+        url: str,
+        *,
+        timeout: float = 30.0,
+        batch_size: int = 64,
+        token: str | None = None,
+        retry: bool = True,
     ):
         if timeout <= 0 or batch_size < 1:
             raise ValueError(
                 "Expected `timeout` above 0 and `batch_size` from 1. "
                 f"Received: timeout={timeout}, batch_size={batch_size}."
             )
-        self.timeout, self.batch_size = timeout, batch_size
-        self._transport = _transport(url, token)
+        self.timeout, self.batch_size, self.retry = timeout, batch_size, retry
+        self._names = InputNames()
+        self._transport = transport_to(url, token)
 
     def predict(
         self,
@@ -103,13 +117,32 @@ class ServingClient:
         deadline = time.monotonic() + self.timeout
         pixels = isinstance(inputs, np.ndarray) and inputs.dtype.kind in "iuf"
         question = Question(name, version, label, signature or (PIXELS if pixels else DEFAULT))
-        tensors = self._tensors(question, inputs, deadline)
+        if isinstance(inputs, dict):
+            return self._in_batches(question, inputs, deadline, on_batch)
+        array, known = as_array(inputs), self._names.knows(question)
+        key = self._only_input(question, deadline)
+        try:
+            return self._in_batches(question, {key: array}, deadline, on_batch)
+        except ServingError as error:
+            self._names.forget(question)
+            # The version behind a label, or the highest, may be another one by now.
+            if not known or error.status not in _OTHER_SIGNATURES:
+                raise
+            key, before = self._only_input(question, deadline), key
+            if key == before:
+                raise
+        return self._in_batches(question, {key: array}, deadline, on_batch)
+
+    def _in_batches(
+        self, question: Question, tensors: Arrays, deadline: float, on_batch: Callable[[int], None]
+    ) -> Arrays:
+        check_lengths(tensors)
         count = len(next(iter(tensors.values())))
         found, start = [], 0
         while start < count:
             batch = rows(tensors, start, start + self.batch_size)
             try:
-                found.append(patiently(deadline, self._transport.predict, question, batch))
+                found.append(self._ask(deadline, self._transport.predict, question, batch))
             except ServingError as error:
                 if self._take_limit(error):
                     continue
@@ -125,7 +158,7 @@ class ServingClient:
             ServingError: if there is no such model.
         """
         deadline = time.monotonic() + self.timeout
-        return patiently(deadline, self._transport.signatures, Question(name, version))
+        return self._ask(deadline, self._transport.signatures, Question(name, version))
 
     def versions(self, name: str) -> dict[int, str]:
         """The versions of a model that the server knows, with their states.
@@ -134,35 +167,18 @@ class ServingClient:
             ServingError: if it knows none.
         """
         deadline = time.monotonic() + self.timeout
-        return patiently(deadline, self._transport.states, Question(name))
+        states = self._ask(deadline, self._transport.states, Question(name))
+        return {number: state.name for number, state in states.items()}
 
     def wait_until_available(self, name: str, version: int | None = None) -> None:
         """Returns when a version, or any, can be asked.
 
+        A server that is away is waited for, whatever `retry` is.
+
         Raises:
             ServingError: if that is not so when `timeout` is over, or the version failed to load.
         """
-        deadline = time.monotonic() + self.timeout
-        while True:
-            try:
-                states = patiently(deadline, self._transport.states, Question(name))
-            except ServingError as error:
-                if error.status != "NOT_FOUND":
-                    raise
-                states = {}
-            state = states.get(version) if version is not None else None
-            if "AVAILABLE" in ([state] if version is not None else states.values()):
-                return
-            # At first it may be the end of an earlier time that the version was loaded.
-            if state == "END" and deadline - time.monotonic() < self.timeout - _SECONDS_TO_BEGIN:
-                raise ServingError(f"{name}/{version} failed to load.", "FAILED_PRECONDITION")
-            if time.monotonic() > deadline:
-                raise ServingError(
-                    f"Expected {name}/{version or 'any version'} to become available within "
-                    f"{self.timeout:g} s. Received: {states}.",
-                    "DEADLINE_EXCEEDED",
-                )
-            time.sleep(FIRST_PAUSE)
+        wait_until_available(self._transport.states, name, version, self.timeout)
 
     def close(self) -> None:
         """Ends its connections."""
@@ -171,28 +187,16 @@ class ServingClient:
     def __enter__(self) -> ServingClient:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _tensors(self, question: Question, inputs: Any, deadline: float) -> Arrays:
-        if not isinstance(inputs, dict):
-            array = as_array(inputs)
-            asked = dataclasses.replace(question, signature=DEFAULT)
-            known = patiently(deadline, self._transport.signatures, asked)
-            names = known.get(question.signature)
-            if names is None or len(names) != 1:
-                raise ValueError(
-                    f"Expected a signature with one input, or a dict of arrays for {names}. "
-                    f"Received: signature={question.signature!r} of {sorted(known)}."
-                )
-            inputs = {names[0]: array}
-        check_lengths(inputs)
-        return inputs
+    def _ask(self, deadline: float, call: Callable[..., _Found], *asked: Any) -> _Found:
+        return patiently(deadline, call, *asked, retry=self.retry)
+
+    def _only_input(self, question: Question, deadline: float) -> str:
+        return self._names.only_input(
+            question, lambda: self._ask(deadline, self._transport.signatures, question)
+        )
 
     def _take_limit(self, error: ServingError) -> bool:
         """Whether the server said how many examples it takes, and these were too many."""
@@ -202,18 +206,3 @@ class ServingClient:
             return False
         self.batch_size = int(limit)
         return True
-
-
-def _transport(url: str, token: str | None) -> Transport:
-    scheme, _, rest = url.partition("://")
-    if rest and scheme in ("http", "https"):
-        from keras_transfer.serving.client.rest_transport import RestTransport
-
-        return RestTransport(url, token)
-    if rest and scheme == "grpc":
-        from keras_transfer.serving.client.grpc_transport import GrpcTransport
-
-        return GrpcTransport(rest, token)
-    raise ValueError(
-        f"Expected a URL such as http://localhost:8501 or grpc://localhost:8500. Received: {url!r}."
-    )

@@ -3,8 +3,8 @@
 `python -m benchmarks.serving_swaps [--requests 10000] [--concurrency 32] [--seconds 1.0]`: the
 stand-in serves a small model whose versions differ by their bias, so that each answer tells which
 version gave it; every second another version appears and the oldest goes, as `kx.export` publishes
-them. An answer that is none of the versions' is one of a half-loaded model. Prints a table; the
-last line is JSON.
+them. An answer that is none of the versions' is one of a half-loaded model. Nothing is sent again.
+Prints a table; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def ask(
 
     def one(_: int) -> None:
         if not hasattr(local, "client"):
-            local.client = kx.ServingClient(server.rest_url)
+            local.client = kx.ServingClient(server.rest_url, retry=False)
         try:
             [row] = local.client.predict("small", {"pixels": PIXELS}, signature="pixels")[
                 "probabilities"
@@ -106,7 +106,7 @@ def ask(
         seen.update(by)
         found["answered" if by else "half_loaded"] += 1
 
-    with StandIn(base_path.parent, rest_port=0, grpc_port=0) as server:
+    with StandIn(base_path.parent, rest_port=0, grpc_port=0, poll_seconds=0.1) as server:
         swapping = threading.Thread(
             target=swap, args=(made, base_path, arguments.seconds, ended), daemon=True
         )
@@ -118,6 +118,7 @@ def ask(
         ended.set()
         swapping.join()
         newest = versions(base_path)[-1]
+        loaded = len(server.models.states("small"))
     failed = arguments.requests - found["answered"] - found["half_loaded"]
     for told in found:
         if told.startswith("failed"):
@@ -127,6 +128,7 @@ def ask(
         "failed": failed,
         "half_loaded": found["half_loaded"],
         "versions_published": newest,
+        "versions_loaded": loaded,
         "versions_that_answered": len(seen),
         "requests_a_second": round(arguments.requests / seconds, 1),
     }

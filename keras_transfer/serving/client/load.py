@@ -85,12 +85,13 @@ def measure_load(
         asking.predict(name, tensors)  # what is wrong for good is told here
 
     def client(_: int) -> tuple[list[tuple[float, float]], int, ServingError | None]:
-        found, errors, last = [], 0, None
+        found: list[tuple[float, float]] = []
+        errors, last = 0, None
         with ServingClient(url, batch_size=batch_size, token=token, retry=False) as asking:
             with contextlib.suppress(ServingError):
                 asking.predict(name, tensors)
             end = time.monotonic() + seconds
-            while not found and not errors or time.monotonic() < end:
+            while not (found or errors) or time.monotonic() < end:
                 before = time.monotonic()
                 try:
                     asking.predict(name, tensors)

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from keras_transfer.cli._tensorflow import import_quietly
+from keras_transfer.cli.options import Token
 
 _SECONDS_TO_LOAD = 600
 BasePath = Annotated[
@@ -24,13 +25,6 @@ Servers = Annotated[
         "--server",
         help="URL of a server that watches models.config: it has to have loaded the version "
         "before it may get the label. Several times for several replicas.",
-    ),
-]
-Token = Annotated[
-    str | None,
-    typer.Option(
-        envvar="KX_SERVING_TOKEN",
-        help="For a proxy in front of the server, as `Authorization: Bearer`.",
     ),
 ]
 

@@ -20,6 +20,13 @@ Run = Annotated[pathlib.Path, typer.Argument(help="A run folder made by `fit` or
 Version = Annotated[
     pathlib.Path, typer.Argument(help="An exported version, such as models/flowers/1.")
 ]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="KX_SERVING_TOKEN",
+        help="For a proxy in front of the server, as `Authorization: Bearer`.",
+    ),
+]
 NewRun = Annotated[pathlib.Path, typer.Option("--output", "-o", help="The run folder to make.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in the run folder.")]
 

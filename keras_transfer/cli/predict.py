@@ -14,7 +14,7 @@ from rich.table import Table
 
 from keras_transfer._progress import track
 from keras_transfer.cli._tensorflow import import_quietly
-from keras_transfer.cli.label import Token
+from keras_transfer.cli.options import Token
 
 _BATCH = 32
 

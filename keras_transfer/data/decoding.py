@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from keras_transfer.data.gif import first_frame, whiten
+
 # A header may claim any size; decoding allocates it. 64 megapixels is 192 MB of RGB.
 MAX_PIXELS = 64_000_000
-_BYTES = [bytes([value]) for value in range(256)]
 
 
 def decode_picture(data: tf.Tensor) -> tf.Tensor:
@@ -38,7 +39,7 @@ def decode_picture(data: tf.Tensor) -> tf.Tensor:
         data = tf.identity(data)
     is_gif = tf.strings.substr(data, 0, 4) == b"GIF8"
     is_bmp = tf.strings.substr(data, 0, 2) == b"BM"
-    data = tf.cond(is_gif, lambda: _whiten_gif(data), lambda: data)
+    data = tf.cond(is_gif, lambda: whiten(first_frame(data)), lambda: data)
     image = tf.io.decode_image(data, channels=0, expand_animations=False)
     image.set_shape([None, None, None])
     image = tf.cond(is_bmp, lambda: _bmp_colors(data, image), lambda: image)
@@ -144,32 +145,3 @@ def _bmp_colors(data: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
         ],
         default=lambda: image,
     )
-
-
-def _whiten_gif(data: tf.Tensor) -> tf.Tensor:
-    """Makes the transparent color of the first frame an opaque white: TensorFlow shows it black.
-
-    Reference: "Graphics Interchange Format, version 89a", 1990, sections 18, 20 and 23.
-    """
-    numbers = tf.cast(tf.io.decode_raw(tf.strings.join([data, b"\0" * 18]), tf.uint8), tf.int32)
-    at = lambda offset: numbers[offset : tf.size(numbers) - 17 + offset]  # noqa: E731
-    # A graphic control extension of four bytes, and an image descriptor right behind it.
-    found = (at(0) == 0x21) & (at(1) == 0xF9) & (at(2) == 4) & (at(7) == 0) & (at(8) == 0x2C)
-    places = tf.reshape(tf.where(found), [-1])
-    first = tf.cast(tf.concat([places, [0]], 0)[0], tf.int32)
-    transparent = (tf.size(places) > 0) & (numbers[first + 3] % 2 == 1)
-    return tf.cond(transparent, lambda: _whiten_entry(data, numbers, first), lambda: data)
-
-
-def _whiten_entry(data: tf.Tensor, numbers: tf.Tensor, control: tf.Tensor) -> tf.Tensor:
-    has_own_palette = numbers[control + 17] >= 128
-    palette = tf.where(has_own_palette, control + 18, 13)
-    data = _replace(data, palette + 3 * numbers[control + 6], b"\xff\xff\xff")
-    # The lowest bit of the flags says that there is a transparent color.
-    return _replace(data, control + 3, tf.gather(_BYTES, numbers[control + 3] - 1))
-
-
-def _replace(data: tf.Tensor, place: tf.Tensor, piece: bytes | tf.Tensor) -> tf.Tensor:
-    length = tf.strings.length(piece)
-    rest = tf.strings.substr(data, place + length, tf.strings.length(data))
-    return tf.strings.join([tf.strings.substr(data, 0, place), piece, rest])

@@ -131,8 +131,8 @@ def others():
     return found
 
 
-# Samples of pairs, labels of the target, weights that are trained, a state.
-QUICK = ("mmd", "contrastive", "domain adversarial", "moving")
+# Labels of the target, weights that are trained.
+QUICK = ("contrastive", "domain adversarial")
 MORE = ("moving", "linear")
 OTHERS = tuple(name for name in names() if name not in QUICK)
 

@@ -10,10 +10,9 @@ import keras_transfer as kx
 from keras_transfer.backbones.applications import _APPLICATIONS, _preprocess
 
 # One small member a family; the others have the same code and are run among the slow tests, as are
-# families whose smallest member has many hundred layers: NASNet, InceptionResNet.
+# families whose smallest member has hundreds of layers: DenseNet, NASNet, InceptionResNet.
 QUICK = [
     "ConvNeXtTiny",
-    "DenseNet121",
     "EfficientNetB0",
     "EfficientNetV2B0",
     "InceptionV3",
@@ -79,7 +78,7 @@ def test_listed_weights_file_and_size_are_what_keras_asks_for(name, monkeypatch)
         )
 
 
-@pytest.mark.parametrize("name", ["ResNet50", "DenseNet121", "MobileNetV3Small"])
+@pytest.mark.parametrize("name", ["ResNet50", "MobileNetV3Small"])
 def test_saved_and_loaded_without_custom_objects(name, tmp_path):
     model = kx.load_backbone(f"applications://{name}", input_shape=(64, 64, 3), weights=None)
     model.save(tmp_path / "model.keras")

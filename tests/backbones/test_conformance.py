@@ -205,6 +205,7 @@ def test_saved_model_gives_the_same(case, tmp_path):
     np.testing.assert_allclose(loaded(case.inputs()), model(case.inputs()), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_exported_version_answers_as_keras_does(case, tmp_path):
     options = {"resize": "stretch"} if case.preprocessor is None else {}
     # Which compares the version's answers with Keras's before it lets it be seen.

@@ -160,7 +160,7 @@ print(any(name.startswith(("keras_transfer", "transformers")) for name in sys.mo
 """
 
 
-@pytest.mark.parametrize("kind", ["BytePair", "WordPiece"])
+@pytest.mark.parametrize("kind", [pytest.param("BytePair", marks=pytest.mark.slow), "WordPiece"])
 def test_exported_preprocessor_gives_the_same_in_a_clean_process(byte_pair, kind, tmp_path):
     preprocessor = byte_pair
     if kind == "WordPiece":

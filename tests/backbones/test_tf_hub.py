@@ -27,6 +27,7 @@ def test_pictures_are_brought_to_the_range_that_modules_take(module, network, pi
     np.testing.assert_allclose(backbone(pixels), network(pixels, training=False), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_real_weights_give_the_same_features_from_a_module(save_module, tmp_path):
     original = kx.load_backbone("efficientnet_lite0", input_shape=(64, 64, 3))
     folder = save_module(original, tmp_path / "efficientnet", strength=0)

@@ -103,6 +103,7 @@ def test_special_tokens_in_a_text_are_ordinary_text():
     assert [WORDS[number] for number in ids] == ["[CLS]", "a", "[", "sep", "]", "b", "[SEP]"]
 
 
+@pytest.mark.slow
 def test_capital_i_is_lowered_in_turkish_locales():
     code = (
         "import sys, keras_transfer as kx; words = sys.argv[1].split();"

@@ -229,6 +229,7 @@ def test_loaded_words_of_a_vocabulary(tmp_path):
     assert load_words(path, vocabulary=["sat", "mat", "the"]).vocabulary == ("the", "sat")
 
 
+@pytest.mark.slow
 def test_capital_i_is_lowered_in_turkish_locales():
     code = (
         "import keras_transfer as kx; print(int(kx.Words(['i'])(['I'])['token_ids'].numpy()[0, 0]))"

@@ -155,10 +155,15 @@ def test_a_folder_without_versions_is_told(base_path):
     "arguments",
     [
         ["label", "pets", "stable", "2"],
-        ["rollback", "pets", "canary"],
-        ["label", "pets", "stable", "9", "--server", "grpc://127.0.0.1:1"],
-        ["predict", "grpc://127.0.0.1:1", "pets", "no_such.png"],
-        ["predict", "http://127.0.0.1:1", "pets", "folder"],
+        *(
+            pytest.param(further, marks=pytest.mark.slow)
+            for further in (
+                ["rollback", "pets", "canary"],
+                ["label", "pets", "stable", "9", "--server", "grpc://127.0.0.1:1"],
+                ["predict", "grpc://127.0.0.1:1", "pets", "no_such.png"],
+                ["predict", "http://127.0.0.1:1", "pets", "folder"],
+            )
+        ),
     ],
 )
 def test_nothing_is_heard_of_tensorflow(base_path, arguments):

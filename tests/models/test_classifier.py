@@ -65,7 +65,10 @@ def test_outputs_are_float32_under_any_policy(make, policy):
     assert make(backbone)(PIXELS).dtype == "float32"
 
 
-@pytest.mark.parametrize("make", [lambda b: kx.Classifier(b, 2, hidden=[4]), kx.Regressor])
+@pytest.mark.parametrize(
+    "make",
+    [lambda b: kx.Classifier(b, 2, hidden=[4]), pytest.param(kx.Regressor, marks=pytest.mark.slow)],
+)
 def test_saved_model_loads_in_a_program_without_this_package(tiny_backbone, learnt, make, tmp_path):
     model = learnt(make(tiny_backbone))
     model.save(tmp_path / "model.keras")

@@ -186,6 +186,7 @@ def test_regressor_shares_features_too(tiny_backbone, depths):
     assert (model.output_shape, model.layers[-1].name) == ((None, 2), "values")
 
 
+@pytest.mark.slow
 def test_saved_models_load_in_a_program_without_this_package(
     tiny_backbone, other, depths, tmp_path
 ):
@@ -216,6 +217,7 @@ def test_saved_models_load_in_a_program_without_this_package(
         np.testing.assert_allclose(found[name], shares, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_shared_features_are_exported(tiny_backbone, other, depths, tmp_path, encode):
     model = kx.Classifier(
         [tiny_backbone, other], ["a", "b"], depths=[depths, None], fusion="attention"

@@ -228,6 +228,7 @@ def test_strategies_freeze_the_shared_backbone_bit_for_bit(strategy, moving, tin
         assert not np.array_equal(before[id(kernel)], kernel.numpy())
 
 
+@pytest.mark.slow
 def test_trained_heads_are_ordinary_models(tiny_backbone, tiny_data, tmp_path):
     models = {task: kx.Classifier(tiny_backbone, ["dark", "bright"]) for task in ("one", "two")}
     joint = kx.JointModel(models, weighting="uncertainty")

@@ -55,6 +55,7 @@ def test_without_a_mask_all_tokens_count(features):
     np.testing.assert_allclose(model(features), features.mean(1), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_attention_learns_which_token_counts():
     random = np.random.default_rng(0)
     x = random.normal(size=(256, 6, 4)).astype("float32")

@@ -132,13 +132,8 @@ ORACLES = {
 # scikit-learn's, of the curve that Bayesian search fits to few trials.
 @pytest.mark.filterwarnings("ignore:The optimal value found for dimension")
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
-@pytest.mark.parametrize(
-    "name",
-    [
-        "grid",
-        *(pytest.param(x, marks=pytest.mark.slow) for x in ORACLES if x != "grid"),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ORACLES)
 def test_every_oracle_goes_on_as_if_it_had_not_been_killed(make_tuner, search_data, name):
     whole = run(make_tuner(oracle=ORACLES[name](), project_name="whole"), search_data)
     KillAt.left = 5

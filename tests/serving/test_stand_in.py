@@ -100,6 +100,7 @@ def test_the_suite_finds_what_is_wrong(base_path, monkeypatch):
     assert not problems["gRPC: no input"]
 
 
+@pytest.mark.slow
 def test_a_new_version_takes_over_and_nobody_notices(base_path, exported):
     failed, ended = [], threading.Event()
     with serving(base_path) as server:

@@ -93,7 +93,12 @@ def assert_same(found, expected, **tolerance):
     ("given", "data", "options"),
     [
         ({}, pairs, {"strategy": kx.FeatureExtraction(), "epochs": 3}),
-        ({"method": adversarial}, pairs, {**TWO_STAGES, "layer_decay": 0.5}),
+        pytest.param(
+            {"method": adversarial},
+            pairs,
+            {**TWO_STAGES, "layer_decay": 0.5},
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"normalization": "per_domain"},
             unlabeled,
@@ -162,7 +167,7 @@ def test_validation_data_of_one_domain_or_both(make, tmp_path, validation):
         np.testing.assert_allclose(values, found[name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("cache", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_schedule_goes_over_all_stages(make, tmp_path, cache):
     adapted = make(Constant, schedule=lambda progress: progress)
     histories = kx.fine_tune(

@@ -146,6 +146,7 @@ def unnamed_augmentation(seed):
     return keras.Model(pixels, keras.layers.RandomFlip(seed=seed)(pixels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -310,6 +311,7 @@ def test_weights_that_a_callback_puts_back_at_the_end_are_kept(train, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_later_stages_go_on_from_weights_that_a_callback_put_back(train, tmp_path):
     options = {"strategy": kx.Sequence([kx.FineTuning(1), kx.FineTuning(2)]), "epochs": 8}
     expected, _ = train(callbacks=diverge_and_put_back(), **options)

@@ -64,6 +64,7 @@ def test_weights_are_the_same_with_and_without_features(table, capsys):
     assert history["val_loss"][-1] < 0.9 * history["val_loss"][0]
 
 
+@pytest.mark.slow
 def test_parts_of_a_strategy_may_have_their_own_batches(table, tmp_path):
     strategy = kx.Sequence([kx.Part(kx.FeatureExtraction(), batch_size=16), kx.FineTuning()])
     expected, _ = train(table, None, strategy=strategy)

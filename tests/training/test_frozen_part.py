@@ -64,7 +64,7 @@ def classifier(tiny_backbone):
     [
         (kx.FeatureExtraction(), noise_data),
         pytest.param(kx.FineTuning(1), users_data, marks=pytest.mark.slow),
-        (kx.GradualUnfreezing(3), noise_data),
+        pytest.param(kx.GradualUnfreezing(3), noise_data, marks=pytest.mark.slow),
         pytest.param(
             kx.Sequence([kx.Part(kx.FeatureExtraction(), batch_size=16), kx.FineTuning(1)]),
             users_data,

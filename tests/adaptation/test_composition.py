@@ -262,6 +262,11 @@ METHODS = {
     "conditional": lambda: kx.ConditionalAdversarial([5]),
     "confusion": kx.MinimumClassConfusion,
 }
+# One that compares features, and one that trains weights of its own; the others are slow.
+SOME = [
+    pytest.param(name, marks=[] if name in ("mmd", "adversarial") else pytest.mark.slow)
+    for name in METHODS
+]
 
 
 @pytest.mark.filterwarnings("ignore:.*Expected at least 2 examples")
@@ -272,7 +277,7 @@ def test_batches_of_one_are_defined(name):
         assert term == 0
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SOME)
 def test_a_target_of_one_class_or_shorter_than_a_batch_is_defined(name):
     finite(adaptation(make(), METHODS[name]()), pairs(X, LABELS, np.repeat(Z[:1], 3, 0), size=4))
 
@@ -291,14 +296,14 @@ def weighted_pairs(source_weights, target_weights):
     return kx.pair_domains(source, target, target_labels="ignore")
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SOME)
 def test_weights_that_sum_to_zero_are_defined(name):
     adapted = adaptation(make(), METHODS[name]())
     for source, target in ((0, 1), (1, 0), (0, 0)):
         finite(adapted, weighted_pairs(source * np.ones(8), target * np.ones(6)))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SOME)
 def test_nan_in_one_domain_shows_in_the_loss(name):
     broken = Z.copy()
     broken[2, 1] = np.nan

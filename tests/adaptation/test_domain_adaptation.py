@@ -110,7 +110,7 @@ def assert_logged(logs, expected, prefix=""):
 
 @pytest.mark.parametrize("penalty", [0.0, 0.1])
 @pytest.mark.parametrize("labeled", [False, True])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_logged_losses_equal_numpy_with_unequal_last_batches(weighted, labeled, penalty):
     model, data = make(penalty=penalty), pair(weighted=weighted, labeled=labeled)
     adapted = adaptation(model)

@@ -142,7 +142,11 @@ FINE_TUNING = {"blocks": ["block7a", "top"], "first": None, "batch_norm": "train
             },
             marks=pytest.mark.slow,
         ),
-        ("--early-stopping 1 --resize pad", {"early_stopping": 1, "resize": "pad"}),
+        pytest.param(
+            "--early-stopping 1 --resize pad",
+            {"early_stopping": 1, "resize": "pad"},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_options_reach_the_training(picture_folder, tmp_path, monkeypatch, options, changed):

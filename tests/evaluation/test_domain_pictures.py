@@ -21,7 +21,9 @@ def size(path):
         return picture.size
 
 
-@pytest.mark.parametrize("classes", [3, 15, 40])
+@pytest.mark.parametrize(
+    "classes", [3, *(pytest.param(x, marks=pytest.mark.slow) for x in (15, 40))]
+)
 def test_picture_has_a_panel_for_each_model(tmp_path, classes):
     names = [f"class {label}" for label in range(classes)]
     save_domains({"before": panel(), "after": panel()}, names, tmp_path / "two.png")

@@ -14,9 +14,16 @@ NETWORKS = [
     ("applications://NASNetMobile", 17, "stem", "cell_12"),
     ("applications://ConvNeXtTiny", 22, "convnext_tiny_stem", "convnext_tiny_stage_3_block_2"),
 ]
+LARGE = ("NASNetMobile", "Xception", "ConvNeXtTiny")
 
 
-@pytest.mark.parametrize(("handle", "count", "first", "last"), NETWORKS)
+@pytest.mark.parametrize(
+    ("handle", "count", "first", "last"),
+    [
+        pytest.param(*row, marks=pytest.mark.slow if row[0].endswith(LARGE) else [])
+        for row in NETWORKS
+    ],
+)
 def test_known_networks_are_split_at_their_blocks(handle, count, first, last):
     backbone = kx.load_backbone(handle, weights=None)
     blocks = kx.split_into_blocks(backbone)

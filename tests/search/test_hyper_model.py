@@ -63,7 +63,7 @@ def test_labels_are_smoothed_in_stages_that_share_the_epochs(make_space, search_
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("epochs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_few_epochs_have_no_more_stages(make_space, search_data, strategy, epochs):
     """As in the first rounds of Hyperband."""
     space = make_space()

@@ -109,10 +109,12 @@ def test_label_and_score_are_those_of_the_largest_probability(exported):
     np.testing.assert_allclose(result["probabilities"], expected, atol=1e-5)
 
 
-def test_versions_count_up_and_nothing_else_appears(model, tmp_path):
-    (tmp_path / "7").mkdir()
-    (tmp_path / "notes").mkdir()
-    assert kx.export(model, tmp_path) == tmp_path / "8"
+def test_versions_count_up_and_old_ones_go_when_asked_for(model, tmp_path):
+    for name in ("6", "7", "notes"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match="keep=0"):
+        kx.export(model, tmp_path, keep=0)
+    assert kx.export(model, tmp_path, keep=2) == tmp_path / "8"
     assert visible(tmp_path) == ["7", "8", "notes"]
     assert list((tmp_path / "7").iterdir()) == []
 
@@ -291,6 +293,7 @@ print(float(abs(served["probabilities"] - expected).numpy().max()))
 """
 
 
+@pytest.mark.slow
 def test_replicas_become_one_device(tmp_path):
     command = [sys.executable, "-c", REPLICAS, tmp_path]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -315,15 +318,6 @@ def test_each_weight_is_written_once(exported):
     shapes = file.get_variable_to_shape_map().values()
     numbers = sum(int(np.prod(shape)) for shape in shapes if shape)
     assert numbers == model.count_params()
-
-
-def test_old_versions_go_when_asked_for(model, tmp_path):
-    for number in "123":
-        (tmp_path / number).mkdir()
-    kx.export(model, tmp_path, keep=2)
-    assert visible(tmp_path) == ["3", "4"]
-    with pytest.raises(ValueError, match="keep=0"):
-        kx.export(model, tmp_path, keep=0)
 
 
 @pytest.mark.slow

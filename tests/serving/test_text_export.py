@@ -16,12 +16,12 @@ def default_sample(version):
     return next(x for x in load_samples(version) if x.signature == "serving_default")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def words():
     return kx.Words(["good", "bad", "film"], sequence_length=8)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model():
     """Which of two words comes more often."""
     ids = keras.Input([None], dtype="int32", name="token_ids")
@@ -35,8 +35,13 @@ def model():
     return model
 
 
-def test_version_takes_texts(model, words, tmp_path):
-    version = kx.export(model, tmp_path, preprocessor=words)
+@pytest.fixture(scope="module")
+def version(model, words, tmp_path_factory):
+    """Of that model; tests leave it as it is."""
+    return kx.export(model, tmp_path_factory.mktemp("models"), preprocessor=words)
+
+
+def test_version_takes_texts(version):
     answers = LocalModel(version).predict([b"A GOOD film", b"bad, bad!", b"\xff good"])
     assert [answer["label"] for answer in answers] == ["good", "bad", "good"]
     signature = tf.saved_model.load(str(version)).signatures["serving_default"]
@@ -44,16 +49,14 @@ def test_version_takes_texts(model, words, tmp_path):
     assert (spec.name, spec.shape, spec.dtype) == ("text", [None], tf.string)
 
 
-def test_a_text_of_white_space_stops_no_other(model, words, tmp_path):
-    version = kx.export(model, tmp_path, preprocessor=words)
+def test_a_text_of_white_space_stops_no_other(version):
     answers = LocalModel(version).predict([b"good film", b"", b" \t\n", b"bad"])
     assert [answer["valid"] for answer in answers] == [True, False, False, True]
     assert [answer["label"] for answer in answers] == ["good", "", "", "bad"]
     assert answers[1]["score"] == 0
 
 
-def test_tokens_are_taken_as_the_preprocessor_gives_them(model, words, tmp_path):
-    version = kx.export(model, tmp_path, preprocessor=words)
+def test_tokens_are_taken_as_the_preprocessor_gives_them(version, words):
     found = tf.saved_model.load(str(version)).signatures
     texts = tf.constant(["good film", "bad"])
     expected = found["serving_default"](text=texts)
@@ -61,8 +64,7 @@ def test_tokens_are_taken_as_the_preprocessor_gives_them(model, words, tmp_path)
     np.testing.assert_array_equal(result["probabilities"], expected["probabilities"])
 
 
-def test_ids_outside_of_the_vocabulary_stop_no_other(model, words, tmp_path):
-    version = kx.export(model, tmp_path, preprocessor=words)
+def test_ids_outside_of_the_vocabulary_stop_no_other(version):
     serve = tf.saved_model.load(str(version)).signatures["tokens"]
     ids = tf.constant([[2, 4], [5, 2], [-1, 2], [3, 0], [2, 2]])
     mask = tf.constant([[1, 1], [1, 1], [1, 1], [1, 0], [0, 0]])
@@ -72,9 +74,7 @@ def test_ids_outside_of_the_vocabulary_stop_no_other(model, words, tmp_path):
     assert np.isfinite(result["probabilities"]).all()
 
 
-@pytest.mark.slow
-def test_text_versions_have_embeddings_and_best_classes(model, words, tmp_path):
-    version = kx.export(model, tmp_path, preprocessor=words)
+def test_text_versions_have_embeddings_and_best_classes(version):
     found = tf.saved_model.load(str(version)).signatures
     assert set(found) == {"serving_default", "tokens", "top_k", "features"}
     text = tf.constant(["good good bad"])
@@ -83,8 +83,7 @@ def test_text_versions_have_embeddings_and_best_classes(model, words, tmp_path):
     assert found["top_k"](text=text)["labels"].numpy().tolist() == [[b"good", b"bad"]]
 
 
-def test_stored_samples_hold_what_people_send_by_mistake(model, words, tmp_path):
-    version = kx.export(model, tmp_path, preprocessor=words)
+def test_stored_samples_hold_what_people_send_by_mistake(version):
     sample = default_sample(version)
     texts = sample.inputs["text"].tolist()
     assert any(b"\xff" in text for text in texts)

@@ -149,7 +149,7 @@ def test_a_source_alone_has_the_same_features(make, tmp_path, capsys):
 @pytest.mark.parametrize(
     "validation",
     [
-        lambda source, target: source,
+        pytest.param(lambda source, target: source, marks=pytest.mark.slow),
         lambda source, target: kx.pair_domains(source, target.map(lambda x, y: x)),
     ],
     ids=["source", "pair"],

@@ -79,7 +79,10 @@ def once():
     return give
 
 
-@pytest.mark.parametrize("kill", [(0, None), (3, None), (1, 1), (3, 2)])
+@pytest.mark.parametrize(
+    "kill",
+    [(0, None), (3, 2), *(pytest.param(x, marks=pytest.mark.slow) for x in ((3, None), (1, 1)))],
+)
 @pytest.mark.parametrize("early_stopping", [pytest.param(None, marks=pytest.mark.slow), 3])
 def test_killed_training_ends_bit_for_bit_where_the_uninterrupted_does(
     train, once, tmp_path, kill, early_stopping
@@ -273,7 +276,9 @@ def test_killed_in_any_stage_it_goes_on_there(
             np.testing.assert_array_equal(before, after)
 
 
-@pytest.mark.parametrize("regularizer", [kx.L2SP(0.1), kx.Proximal(0.1)])
+@pytest.mark.parametrize(
+    "regularizer", [kx.L2SP(0.1), pytest.param(kx.Proximal(0.1), marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("batches", [pytest.param(4, marks=pytest.mark.slow), 7])
 def test_pull_is_towards_the_weights_of_the_first_call(train, once, tmp_path, regularizer, batches):
     """Also where a notebook goes on with the model that was interrupted, in a later stage."""

@@ -239,10 +239,18 @@ def test_a_callback_ends_training(classifier, tmp_path, when):
     "options",
     [
         {"early_stopping": 1, "learning_rate": 3.0},
-        {"callbacks": [keras.callbacks.ReduceLROnPlateau(patience=1)], "schedule": "constant"},
-        {"regularizer": kx.L2SP(0.1, 0.1)},
-        {"optimizer": keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True, ema_momentum=0.5)},
-        {"label_smoothing": 0.2},
+        *(
+            pytest.param(further, marks=pytest.mark.slow)
+            for further in (
+                {
+                    "callbacks": [keras.callbacks.ReduceLROnPlateau(patience=1)],
+                    "schedule": "constant",
+                },
+                {"regularizer": kx.L2SP(0.1, 0.1)},
+                {"optimizer": keras.optimizers.SGD(0.1, 0.9, use_ema=True, ema_momentum=0.5)},
+                {"label_smoothing": 0.2},
+            )
+        ),
     ],
     ids=["early_stopping", "callback", "regularizer", "average", "smoothing"],
 )

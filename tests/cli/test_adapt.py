@@ -213,6 +213,8 @@ def plain(tables, tmp_path):
 
 
 @pytest.mark.slow
+# Of so few texts in two epochs, which may all get one class.
+@pytest.mark.filterwarnings("ignore:kx.TargetScore rejected")
 def test_table_without_labels_has_a_score_and_no_accuracy(tables, plain, vectors, tmp_path):
     options = [*vectors, "--split", "part", "--epochs", "2"]
     output = call("adapt", tables[0], plain, "-o", tmp_path / "run", *options).output

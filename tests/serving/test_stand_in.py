@@ -249,7 +249,7 @@ def test_no_models_and_a_port_that_is_taken_are_told(base_path, tmp_path):
 
 @pytest.mark.slow
 def test_too_many_warm_up_requests_fail_the_load(base_path, monkeypatch):
-    monkeypatch.setattr("keras_transfer.serving.stand_in.served_versions._MOST_WARMUP_REQUESTS", 3)
+    monkeypatch.setattr("keras_transfer.serving.stand_in.served_versions.MOST_REQUESTS", 3)
     with serving(base_path) as server:
         assert states(server) == {"1": "END"}
 
